@@ -1,0 +1,1 @@
+"""Dagster assets over the files of the sidecar: evidence, ranking, rotation."""

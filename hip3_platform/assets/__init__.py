@@ -1,0 +1,1 @@
+"""Assets: read, call analytics, write, attach metadata."""

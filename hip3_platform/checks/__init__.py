@@ -1,0 +1,1 @@
+"""Asset checks: contract, completeness, signals, parity."""

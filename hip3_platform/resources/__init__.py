@@ -1,0 +1,1 @@
+"""Typed resources: the warehouse and the running sidecar."""

@@ -1,0 +1,1 @@
+"""What the two halves share: tables, paths, manifest, rotation document, control messages."""

@@ -1,0 +1,110 @@
+"""Messages of the control API (`/v1/...`), shared by the sidecar, its CLI and the platform."""
+
+from decimal import Decimal
+
+import msgspec
+
+API_PREFIX = "/v1"
+DEFAULT_CONTROL_PORT = 8787
+TOKEN_FILE = "token"  # noqa: S105 - the file's name, below control/
+STATUS_FILE = "sidecar.json"
+"""Written at start into control/: where the running sidecar listens."""
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """Content of `control/sidecar.json`."""
+
+    pid: int
+    session_id: str
+    venue: str
+    control_url: str
+    started_ts_ns: int
+
+
+class StopBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST /v1/stop` and `POST /v1/reset`."""
+
+    reason: str
+    operator: str
+
+
+class ArmBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST /v1/arm`."""
+
+    is_armed: bool
+    operator: str
+
+
+class PhaseBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST /v1/phase`."""
+
+    phase: str
+    reason: str
+    operator: str
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer of every verb that changes something; 200 accepted, 422 refused with every reason."""
+
+    is_accepted: bool
+    reasons: tuple[str, ...] = ()
+
+
+class RotationAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer of `PUT /v1/rotation` (200 or 422) and of `GET /v1/rotation`."""
+
+    is_accepted: bool
+    version: int
+    sha256: str
+    reasons: tuple[str, ...] = ()
+
+
+class MarketStatusView(msgspec.Struct, frozen=True, kw_only=True):
+    """One market in `GET /v1/status`."""
+
+    coin: str
+    state: str
+    reason: str
+    book_class: str
+    bid_px: Decimal | None
+    ask_px: Decimal | None
+    oracle_px: Decimal | None
+    mark_px: Decimal | None
+    spread_bps: Decimal | None
+    bbo_age_ms: int | None
+    ctx_age_ms: int | None
+    blocking_gates: tuple[str, ...]
+    episode_count: int
+    signal_count: int
+    is_allowed: bool
+    position_sz: Decimal
+
+
+class StatusView(msgspec.Struct, frozen=True, kw_only=True):
+    """`GET /v1/status`: everything an operator asks first."""
+
+    version: str
+    session_id: str
+    venue: str
+    account: str
+    config_hash: str
+    phase: str
+    is_armed: bool
+    stop_reason: str | None
+    is_connected: bool
+    generation: int
+    reconnect_count: int
+    seq: int
+    uptime_s: float
+    ready_count: int
+    market_count: int
+    entries_closed_by: tuple[str, ...]
+    rate_use_ratio: float
+    rotation_version: int
+    rotation_sha256: str
+    rotation_expires_ts_ns: int
+    event_count: int
+    signal_count: int
+    episode_count: int
+    disabled_gates: dict[str, str]
+    markets: tuple[MarketStatusView, ...]

@@ -1,0 +1,1 @@
+"""The engine: pure and synchronous; no I/O, clock, randomness, logging or asyncio."""

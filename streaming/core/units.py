@@ -1,0 +1,55 @@
+"""Numbers of the core: one Decimal context and the few operations on it that more than one module needs.
+
+Rule 1: px, sz, ntl, fees and `*_bps` that decide are Decimal, from the wire string on; floats are statistics.
+Rule 2: what a gate reads is quantised, so that a snapshot taken and restored compares equal.
+"""
+
+from decimal import (
+    ROUND_HALF_EVEN,
+    Context,
+    Decimal,
+    DivisionByZero,
+    FloatOperation,
+    InvalidOperation,
+    Overflow,
+    setcontext,
+)
+
+BPS = Decimal(10_000)
+ZERO = Decimal(0)
+ONE = Decimal(1)
+NS_PER_MS = 1_000_000
+NS_PER_S = 1_000_000_000
+NS_PER_DAY = 86_400 * NS_PER_S
+
+_EWMA_QUANTUM = Decimal("1e-12")
+_BPS_QUANTUM = Decimal("1e-6")
+
+CONTEXT = Context(
+    prec=28,
+    rounding=ROUND_HALF_EVEN,
+    traps=[InvalidOperation, DivisionByZero, Overflow, FloatOperation],
+)
+
+
+def use_exact_decimals() -> None:
+    """Install the project's Decimal context in this thread (threads inherit none of it).
+
+    Building a Decimal from a float, or ordering one against a float, raises `FloatOperation` afterwards.
+    """
+    setcontext(CONTEXT.copy())
+
+
+def quantize_ewma(value: Decimal) -> Decimal:
+    """Round an exponentially weighted mean to 1e-12, the precision a snapshot keeps."""
+    return value.quantize(_EWMA_QUANTUM)
+
+
+def quantize_bps(value: Decimal) -> Decimal:
+    """Round basis points to 1e-6: what the tables store (decimal128(18, 6))."""
+    return value.quantize(_BPS_QUANTUM)
+
+
+def utc_day_of(ts_ns: int) -> int:
+    """Return the number of the UTC day (days since 1970-01-01) in which a wall-clock instant lies."""
+    return ts_ns // NS_PER_DAY

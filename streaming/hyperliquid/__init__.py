@@ -1,0 +1,1 @@
+"""Hyperliquid's wire ↔ core events, without I/O."""

@@ -1,0 +1,1 @@
+"""The only place with I/O: sockets, clock, files, processes."""
