@@ -3,7 +3,7 @@
 Two kinds share the list that `step` returns. *Decisions* are facts for tables, metrics and recovery. *Requests*
 (`Resubscribe`, `Reconnect`, `CommandAnswered`) ask the shell to act. A tick without consequence returns nothing.
 
-Stamps: `ts_ns` is the wall-clock instant of the decision (UTC), which also decides its day; `mono_ns` its CLOCK_BOOTTIME.
+Stamps: `ts_ns` is the wall-clock instant of the decision (UTC), which also decides its day; `mono_ns` CLOCK_BOOTTIME.
 For a deadline both are those of the deadline, not of the event that let the engine notice it.
 """
 
@@ -32,7 +32,7 @@ class GateId(StrEnum):
 class GateStatus(StrEnum):
     """What a gate says about an entry."""
 
-    PASS = "pass"
+    PASS = "pass"  # noqa: S105 - a gate status, no secret
     REDUCE = "reduce"
     BLOCK = "block"
 
