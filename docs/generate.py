@@ -1,4 +1,4 @@
-"""Generates warehouse/README.md and docs/tables/ from streaming.contracts.tables; --check fails where a file is stale."""
+"""Generates warehouse/README.md and docs/tables/ from streaming.contracts.tables; --check fails on a stale file."""
 
 import sys
 from pathlib import Path
@@ -31,11 +31,11 @@ Everything below this folder but this page is data: git ignores it, and `make cl
 
 ```
 landing/<table>/venue=<v>/day=<YYYY-MM-DD>/<session>-<part>.parquet   sealed by the sidecar, never changed
-manifest/venue=<v>/<session>.jsonl                                    one line a sealed part: the only thing readers trust
+manifest/venue=<v>/<session>.jsonl                                    one line a sealed part; readers trust nothing else
 journal/venue=<v>/<session>/                                          inputs and decisions of every session
 control/                                                              token (0600), lock, where the sidecar listens
-bronze/<table>/venue=<v>/day=<d>/<coin>.parquet                       verified, one sorted file a day and market (Dagster)
-gold/<table>/venue=<v>/day=<d>.parquet                                metrics, markouts, ranking, rotation (Dagster)
+bronze/<table>/venue=<v>/day=<d>/<coin>.parquet                       verified, sorted, one file a day and market
+gold/<table>/venue=<v>/day=<d>.parquet                                metrics, markouts, ranking, rotation
 hip3.duckdb                                                           views over bronze and gold for people who want SQL
 ```
 

@@ -1,0 +1,72 @@
+"""What `hip3 up` tells at the end: read from the same files that anybody else would read."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from streaming.contracts.manifest import ManifestLine, read_manifest
+from streaming.contracts.paths import gold_path, manifest_folder
+from streaming.contracts.rotation import RotationDoc, decode_rotation, rotation_sha256
+
+EVENT_TABLES = ("bbo", "ctx")
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Days judged, what they held, how their markets ranked, and the rotation that followed."""
+
+    doc: RotationDoc
+    sha256: str
+    days: dict[str, int]
+    """Closed day → bbo and ctx events."""
+    ranking: pl.DataFrame
+
+    @staticmethod
+    def of(warehouse: Path, doc: RotationDoc, sha256: str) -> "Findings":
+        """Collect the findings up to the day of `doc`."""
+        days: dict[str, int] = {}
+        for line in _lines(warehouse, doc.venue):
+            if line.table in EVENT_TABLES and line.day <= doc.as_of_day:
+                days[line.day] = days.get(line.day, 0) + line.row_count
+        ranking = pl.read_parquet(gold_path(warehouse, table="market_ranking", venue=doc.venue, day=doc.as_of_day))
+        return Findings(doc, sha256, dict(sorted(days.items())), ranking)
+
+    @property
+    def event_count(self) -> int:
+        """All bbo and ctx events of the days."""
+        return sum(self.days.values())
+
+    @property
+    def ranked_count(self) -> int:
+        """Markets with enough episodes to be ranked."""
+        return self.ranking.filter(pl.col("rank").is_not_null()).height
+
+
+def newest_rotation(warehouse: Path, venue: str) -> tuple[RotationDoc, str] | None:
+    """Return the document of the highest version and its sha256, or None before the first."""
+    folder = gold_path(warehouse, table="rotation", venue=venue, day="1970-01-01", suffix="json").parent
+    raws = [path.read_bytes() for path in folder.glob("day=*.json")] if folder.is_dir() else []
+    documents = [(decode_rotation(raw), rotation_sha256(raw)) for raw in raws]
+    return max(documents, key=lambda found: found[0].version, default=None)
+
+
+def ranking_lines(findings: Findings) -> Iterator[str]:
+    """Yield the ranking and the accepted rotation as lines for a person."""
+    doc = findings.doc
+    head = (
+        f"ranking as of {doc.as_of_day}, venue {doc.venue}: {len(findings.days)} days, {findings.event_count:,} events"
+    )
+    yield head + (" (simulated: nothing here says anything about a real market)" if doc.venue == "sim" else "")
+    for row in findings.ranking.sort("rank", nulls_last=True).iter_rows(named=True):
+        rank = "-" if row["rank"] is None else row["rank"]
+        mean = "      -" if row["mean_exit_5s_bps"] is None else f"{row['mean_exit_5s_bps']:7.2f}"
+        yield f"  {rank!s:>3} {row['coin']:<14} {mean} bps  n {row['episode_count']:>5}  {row['reason']}"
+    allowed = ", ".join(f"{m.coin} ({m.ntl_max} USD)" for m in doc.markets)
+    yield f"rotation {doc.version} accepted by the sidecar: {allowed}"
+
+
+def _lines(warehouse: Path, venue: str) -> Iterator[ManifestLine]:
+    for path in sorted(manifest_folder(warehouse, venue).glob("*.jsonl")):
+        yield from read_manifest(path)
