@@ -11,7 +11,7 @@ from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 POLL_S = 0.05
-MARK = "HIP3_UP_MARK"
+MARK = "_HIP3_UP_MARK"
 """Environment variable that every descendant inherits, so that none can hide in a group or session of its own."""
 
 

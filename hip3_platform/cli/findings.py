@@ -59,10 +59,8 @@ def ranking_lines(findings: Findings) -> Iterator[str]:
         f"ranking as of {doc.as_of_day}, venue {doc.venue}: {len(findings.days)} days, {findings.event_count:,} events"
     )
     yield head + (" (simulated: nothing here says anything about a real market)" if doc.venue == "sim" else "")
-    for row in findings.ranking.sort("rank", nulls_last=True).iter_rows(named=True):
-        rank = "-" if row["rank"] is None else row["rank"]
-        mean = "      -" if row["mean_exit_5s_bps"] is None else f"{row['mean_exit_5s_bps']:7.2f}"
-        yield f"  {rank!s:>3} {row['coin']:<14} {mean} bps  n {row['episode_count']:>5}  {row['reason']}"
+    for row in findings.ranking.sort("rank", "coin", nulls_last=True).iter_rows(named=True):
+        yield f"  {row['coin']:<14} {row['reason']}"
     allowed = ", ".join(f"{m.coin} ({m.ntl_max} USD)" for m in doc.markets)
     yield f"rotation {doc.version} accepted by the sidecar: {allowed}"
 

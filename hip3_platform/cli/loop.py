@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -21,7 +22,9 @@ from streaming.core.errors import ConfigError, Hip3Error
 
 POLL_S = 0.5
 EXIT_OCCUPIED = 6
-RUNS_QUERY = "{ runsOrError(limit: 50) { ... on Runs { results { runId status jobName tags { key value } } } } }"
+RUNS_QUERY = """query Runs($since: Float!) { runsOrError(limit: 50, filter: {createdAfter: $since}) {
+  ... on Runs { results { status jobName tags { key value } } } } }"""
+ENDED = ("SUCCESS", "FAILURE", "CANCELED")
 
 
 class StageFailed(Hip3Error):
@@ -38,6 +41,7 @@ class Plan:
 
     root: Path
     warehouse: Path
+    dagster_home: Path
     days: int
     seed: int
     venue_port: int
@@ -54,8 +58,9 @@ class Plan:
         warehouse = Path(args.warehouse).resolve() if args.warehouse else root / "warehouse"
         if args.days < 1:
             raise ConfigError(f"--days: expected 1 or more, found {args.days}")
+        home = Path(args.dagster_home).resolve() if args.dagster_home else root / "dagster_home"
         return Plan(
-            root, warehouse, args.days, args.seed, args.venue_port, args.control_port, args.dagster_port,
+            root, warehouse, home, args.days, args.seed, args.venue_port, args.control_port, args.dagster_port,
             args.timeout_s, args.once, args.json,
         )  # fmt: skip
 
@@ -73,7 +78,7 @@ class Plan:
         """Environment of every child."""
         return {
             **os.environ,
-            "DAGSTER_HOME": str(self.root / "dagster_home"),
+            "DAGSTER_HOME": str(self.dagster_home),
             "HIP3_WAREHOUSE": str(self.warehouse),
             "HIP3_VENUE": "sim",
             "PYTHONUNBUFFERED": "1",
@@ -96,6 +101,7 @@ class Loop:
 
     plan: Plan
     begun: float = field(default_factory=time.monotonic)
+    begun_ts_s: float = field(default_factory=lambda: time.time_ns() / 1e9)
     seconds: dict[str, float] = field(default_factory=dict)
 
     def run(self) -> int:
@@ -140,6 +146,9 @@ class Loop:
 
     def _stages(self, children: Children) -> Findings:
         plan, env = self.plan, self.plan.environment()
+        if not (plan.dagster_home / "dagster.yaml").exists():
+            plan.dagster_home.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(plan.root / "dagster_home" / "dagster.yaml", plan.dagster_home / "dagster.yaml")
         hip3 = [sys.executable, "-m", "streaming.cli"]
 
         def start(name: str, *words: str, is_task: bool = False) -> Child:
@@ -196,7 +205,7 @@ class Loop:
             if failed := [r for r in runs if r.endswith("FAILURE")]:
                 raise StageFailed(f"a Dagster run failed ({', '.join(failed)}); open {self.plan.dagster_url}/runs")
             found = newest_rotation(self.plan.warehouse, "sim")
-            if found and self._sidecar_runs(found[1]) and not any(r.endswith(("STARTED", "QUEUED")) for r in runs):
+            if found and self._sidecar_runs(found[1]) and all(r.endswith(ENDED) for r in runs):
                 self._done("judged_and_rotated", begun)
                 return Findings.of(self.plan.warehouse, found[0], found[1])
             text = (
@@ -209,8 +218,10 @@ class Loop:
         raise StageFailed(f"no rotation was accepted within {self.plan.timeout_s:.0f} s; last seen: {said}")
 
     def _runs(self) -> list[str]:
+        # Only runs of this start: what an earlier one left failed or interrupted is not ours to report.
+        query = {"query": RUNS_QUERY, "variables": {"since": self.begun_ts_s}}
         try:
-            answer = httpx.post(f"{self.plan.dagster_url}/graphql", json={"query": RUNS_QUERY}, timeout=10).json()
+            answer = httpx.post(f"{self.plan.dagster_url}/graphql", json=query, timeout=10).json()
         except httpx.HTTPError:
             return []  # the webserver is busy; the next poll asks again
         texts = []

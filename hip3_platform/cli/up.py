@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=7, help="seed of the simulated markets (default 7)")
     parser.add_argument("--root", default=None, help="checkout with workspace.yaml (default: here or above)")
     parser.add_argument("--warehouse", default=None, help="default: <root>/warehouse")
+    parser.add_argument("--dagster-home", default=None, help="default: <root>/dagster_home")
     parser.add_argument("--venue-port", type=int, default=8010)
     parser.add_argument("--control-port", type=int, default=8787)
     parser.add_argument("--dagster-port", type=int, default=3000)

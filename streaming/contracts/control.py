@@ -43,6 +43,13 @@ class PhaseBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     operator: str
 
 
+class ApproveBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST /v1/approve`: an operator accepts a market's changed specification (gate 5)."""
+
+    coin: str
+    operator: str
+
+
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """Answer of every verb that changes something; 200 accepted, 422 refused with every reason."""
 

@@ -85,6 +85,7 @@ _COMMON = (
 )
 
 _TS = Column("ts_ns", INT, "ns UTC", "our wall clock at the decision")
+_ORDINAL = Column("ordinal", INT, "ordinal", "place among the outputs of this seq; -1 is the input itself")
 
 
 def _table(
@@ -136,7 +137,7 @@ CTX = _table(
     Column("open_interest_sz", FLOAT, "base units", "openInterest"),
     Column("funding_ratio", FLOAT, "fraction per hour", "funding"),
     Column("premium_ratio", FLOAT, "fraction", "premium", is_nullable=True),
-    Column("day_ntl_vlm_usd", FLOAT, "quote units", "dayNtlVlm"),
+    Column("day_ntl_vlm_usd", FLOAT, "quote units", "dayNtlVlm", is_nullable=True),
     day="recv_ts_ns",
 )
 TRADES = _table(
@@ -253,7 +254,8 @@ FILLS = _table(
 POSITIONS = _table(
     "positions",
     "Positions after every change",
-    ("coin", "seq", "mode"),
+    ("seq", "ordinal"),
+    _ORDINAL,
     _TS,
     Column("mode", TEXT, "paper or live", "whose position"),
     Column("sz", SZ, "base units, signed", "fold of fills"),
@@ -278,7 +280,8 @@ LEDGER = _table(
 EVENTS = _table(
     "events",
     "Transitions: connections, readiness, gates, latch, phase, rotation, parameters, malformed frames",
-    ("seq", "kind", "coin", "subject"),
+    ("seq", "ordinal"),
+    _ORDINAL,
     _TS,
     Column("kind", TEXT, "name", "output of the engine, or malformed_frame"),
     Column("subject", TEXT, "name", "gate, control, state or channel"),
@@ -325,7 +328,7 @@ ROTATIONS = _table(
 HEALTH = _table(
     "health",
     "Every market on a fixed clock: ages away from updates, counts since the last sample",
-    ("coin", "seq"),
+    ("coin", "seq", "ts_ns"),
     _TS,
     Column("is_ready", FLAG, "flag", "READY-MD"),
     Column("book_class", TEXT, "class", "valid, one_sided, empty, locked, crossed or none"),

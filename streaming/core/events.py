@@ -62,7 +62,7 @@ class CtxUpdated(Event, frozen=True, gc=False, tag=True, kw_only=True):
     """Rounded up to 8 decimals: gate 4 must err towards blocking."""
     funding_ratio: float
     premium_ratio: float | None
-    day_ntl_vlm_usd: float
+    day_ntl_vlm_usd: float | None
 
 
 class BookLevel(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -130,6 +130,10 @@ class SubscriptionAcked(Event, frozen=True, gc=False, tag=True, kw_only=True):
     generation: int
     channel: str
     coin: str
+    is_fast: bool = False
+    """`l2Book` only: the ack is of the fast book."""
+    user: str = ""
+    """User channels only: the address as the venue echoed it."""
 
 
 class SessionFrameReceived(Event, frozen=True, gc=False, tag=True, kw_only=True):
@@ -153,6 +157,9 @@ class FrameMalformed(Event, frozen=True, gc=False, tag=True, kw_only=True):
     channel: str
     """Channel as far as it could be told, else `unknown`."""
     reason: str
+    """Short and stable; `spot_context` means that `coin` is a spot market, which must be dropped."""
+    coin: str = ""
+    """Market as far as it could be told."""
 
 
 class TimerFired(Event, frozen=True, gc=False, tag=True, kw_only=True):

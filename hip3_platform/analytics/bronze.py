@@ -1,0 +1,171 @@
+"""Sealed parts of one table and day → one sorted file a market.
+
+Rule 1: memory holds one part and one market: parts are spooled by market, then each market is sorted and written.
+Rule 2: equal rows for one key become one row; different rows for one key are a finding, and nothing is replaced (F-80).
+Rule 3: the order is the table's sort key, then its primary key: a re-run writes the same bytes (F-97).
+"""
+
+import shutil
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from hip3_platform.analytics.quality import Findings, read_part
+from hip3_platform.analytics.store import replace_synced
+from streaming.contracts.manifest import ManifestLine
+from streaming.contracts.paths import bronze_path, checked_name
+from streaming.contracts.tables import TABLES, Table
+
+NO_MARKET = "_"
+"""File name of rows that belong to no market (coin is empty there)."""
+
+
+@dataclass(slots=True)
+class Compacted:
+    """What became of one table and day."""
+
+    table: str
+    findings: Findings
+    row_count: int = 0
+    byte_count: int = 0
+    duplicate_count: int = 0
+    part_count: int = 0
+    row_counts: dict[str, int] | None = None
+    """Market → rows; None if nothing was written because of findings."""
+
+
+class _Spool:
+    """Splits parts by market into Arrow streams below a temporary folder."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self.folder = folder
+        self._stack = stack
+        self._writers: dict[str, pa.RecordBatchStreamWriter] = {}
+
+    def add(self, rows: pa.Table) -> None:
+        coins = rows.column("coin").combine_chunks()
+        codes = coins.indices.to_numpy()
+        # A part is sorted by market, so a market is usually one run of rows; slices copy nothing.
+        bounds = [0, *(np.flatnonzero(np.diff(codes)) + 1).tolist(), len(codes)]
+        for begin, end in pairwise(bounds):
+            self._writer(coins.dictionary[int(codes[begin])].as_py(), rows.schema).write_table(rows[begin:end])
+
+    def _writer(self, coin: str, schema: pa.Schema) -> pa.RecordBatchStreamWriter:
+        if coin not in self._writers:
+            sink = self._stack.enter_context(pa.OSFile(str(self.folder / f"{len(self._writers)}.arrows"), "wb"))
+            options = pa.ipc.IpcWriteOptions(compression="lz4")
+            self._writers[coin] = self._stack.enter_context(pa.ipc.new_stream(sink, schema, options=options))
+        return self._writers[coin]
+
+    @property
+    def markets(self) -> dict[str, Path]:
+        return {coin: self.folder / f"{at}.arrows" for at, coin in enumerate(self._writers)}
+
+
+def _order(rows: pa.Table, table: Table) -> pa.Table:
+    ts = rows.column(table.day_column).to_numpy()
+    if bool(np.all(ts[1:] > ts[:-1])):
+        return rows  # the usual case: one session, written in order
+    keys = dict.fromkeys((*table.sort_key, *table.primary_key))
+    return rows.take(pc.sort_indices(rows, sort_keys=[(key, "ascending") for key in keys]))
+
+
+def _is_plainly_unique(rows: pa.Table, table: Table) -> bool:
+    """Tell cheaply that no key repeats: one session whose seq only grows, where seq is part of the key."""
+    if "seq" not in table.primary_key or len(pc.unique(rows.column("session_id"))) > 1:
+        return False
+    seq = rows.column("seq").to_numpy()
+    return bool(np.all(seq[1:] > seq[:-1]))
+
+
+def _deduplicate(rows: pa.Table, table: Table, coin: str, findings: Findings) -> pa.Table:
+    if _is_plainly_unique(rows, table):
+        return rows
+    frame = pl.DataFrame(pl.from_arrow(rows)).with_row_index("_row")
+    key = list(table.primary_key)
+    if not frame.select(key).is_duplicated().any():
+        return rows
+    distinct = frame.unique(subset=list(table.names), keep="first")
+    clashing = distinct.filter(pl.struct(key).is_duplicated())
+    if clashing.height:
+        first = clashing.sort(key).row(0, named=True)
+        shown = ", ".join(f"{name}={first[name]}" for name in key)
+        findings.completeness.append(f"{coin or 'no market'}: different rows for one key ({shown})")
+        return rows
+    return rows.take(pa.array(distinct["_row"].sort().to_numpy()))
+
+
+def _write_market(rows: pa.Table, path: Path) -> None:
+    texts = [field.name for field in rows.schema if pa.types.is_string(field.type)]
+    pq.write_table(
+        rows, path, compression="zstd", store_decimal_as_integer=True, write_page_checksum=True, use_dictionary=texts
+    )
+
+
+def _spool_folder(root: Path, table: str, day: str) -> Path:
+    """Return an empty scratch folder on the warehouse's own file system; a killed run's rest is removed first."""
+    folder = root / "bronze" / ".spool" / f"{table}-{day}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def compact(root: Path, table_name: str, venue: str, day: str, lines: Iterable[ManifestLine]) -> Compacted:
+    """Verify the parts of one table and day and write one sorted file a market.
+
+    Nothing is replaced when any part or row is in doubt; the findings then say why.
+
+    Args:
+        root: Warehouse.
+        table_name: Name of a contract table.
+        venue: Venue of the lines.
+        day: UTC day, YYYY-MM-DD.
+        lines: Manifest lines of that table and day.
+    """
+    table = TABLES[table_name]
+    result = Compacted(table_name, Findings())
+    folder = _spool_folder(root, table_name, day)
+    try:
+        with ExitStack() as stack:
+            spool = _Spool(folder, stack)
+            for line in lines:
+                result.part_count += 1
+                rows = read_part(root, line, result.findings)
+                if rows is not None and rows.num_rows:
+                    spool.add(rows)
+        if result.findings.is_clean:
+            target = bronze_path(root, table=table_name, venue=venue, day=day, coin=NO_MARKET).parent
+            _write_markets(spool, table, target, result)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return result
+
+
+def _write_markets(spool: _Spool, table: Table, target: Path, result: Compacted) -> None:
+    counts: dict[str, int] = {}
+    for coin, stream in sorted(spool.markets.items()):
+        with pa.memory_map(str(stream)) as source, pa.ipc.open_stream(source) as reader:
+            rows = _order(reader.read_all().cast(table.schema), table)
+        kept = _deduplicate(rows, table, coin, result.findings)
+        result.duplicate_count += rows.num_rows - kept.num_rows
+        name = checked_name(coin or NO_MARKET)
+        counts[name] = kept.num_rows
+        _write_market(kept, spool.folder / f"{name}.parquet")
+    if not result.findings.is_clean:
+        return
+    target.mkdir(parents=True, exist_ok=True)
+    for name in counts:
+        result.byte_count += replace_synced(spool.folder / f"{name}.parquet", target / f"{name}.parquet")
+    for path in target.glob("*.parquet"):
+        if path.stem not in counts:
+            path.unlink()  # a market whose rows were withdrawn
+    result.row_counts = counts
+    result.row_count = sum(counts.values())

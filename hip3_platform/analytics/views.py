@@ -1,0 +1,52 @@
+"""`warehouse/hip3.duckdb`: views for people who want SQL. It holds no data and can be deleted at any time.
+
+    duckdb warehouse/hip3.duckdb "select coin, count(*) from bronze.signals group by all"
+
+Rule 1: it is rebuilt aside and renamed, so that readers who have it open are not disturbed (F-85).
+Rule 2: views name absolute folders; a moved warehouse gets new views with the next run.
+"""
+
+from pathlib import Path
+
+import duckdb
+
+from hip3_platform.analytics.store import write_aside
+from streaming.contracts.tables import TABLES
+
+FILE = "hip3.duckdb"
+GOLD_TABLES = ("daily_metrics", "markouts", "market_ranking")
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _sources(root: Path) -> dict[str, Path]:
+    """Return view name → folder for every table that has at least one file (a view over no file can not be made)."""
+    folders = {f"bronze.{name}": root / "bronze" / name for name in TABLES}
+    folders |= {f"gold.{name}": root / "gold" / name for name in GOLD_TABLES}
+    return {view: folder for view, folder in folders.items() if next(folder.rglob("*.parquet"), None) is not None}
+
+
+def write_views(root: Path) -> tuple[Path, tuple[str, ...]]:
+    """Write the views over bronze and gold.
+
+    Returns:
+        The file, and the names of the views in it.
+    """
+    path = root.resolve() / FILE
+    sources = _sources(root.resolve())
+
+    def build(aside: Path) -> None:
+        with duckdb.connect(str(aside)) as connection:
+            connection.execute("create schema bronze")
+            connection.execute("create schema gold")
+            for view, folder in sources.items():
+                files = _quoted(f"{folder}/**/*.parquet")
+                # Names come from the contract and this module, the folder is quoted: nothing here is outside text.
+                connection.execute(
+                    f"create view {view} as select * from read_parquet({files}, hive_partitioning = false)"  # noqa: S608
+                )
+
+    write_aside(path, build)
+    return path, tuple(sources)

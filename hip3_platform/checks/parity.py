@@ -1,0 +1,81 @@
+"""Parity: what the engine decides on the recorded inputs of a day equals what was recorded (`hip3 replay`).
+
+The platform starts the replay as a child, so it imports nothing of the sidecar. The check names the first decision that
+differs. It does not block: the figures describe what the sidecar did; parity says whether it would do it again.
+"""
+
+import subprocess
+import sys
+from typing import Any
+
+import dagster as dg
+import msgspec
+
+from hip3_platform.assets.common import bronze_key, gold_key, partitioned_checks
+from hip3_platform.resources.warehouse import WarehouseResource
+from streaming.contracts.paths import checked_day, journal_folder
+
+REPLAY_TIMEOUT_S = 1_800
+_SHOWN = 600
+
+
+def journaled_sessions(warehouse: WarehouseResource, day: str) -> tuple[str, ...]:
+    """Return the sessions with rows on that day whose journal is still there (history has none)."""
+    folder = journal_folder(warehouse.path, warehouse.checked_venue)
+    sessions = {line.session_id for line in warehouse.landing().by_day.get(day, ())}
+    return tuple(sorted(session for session in sessions if (folder / session).is_dir()))
+
+
+def run_replay(warehouse: WarehouseResource, day: str) -> subprocess.CompletedProcess[bytes]:
+    """Run `hip3 replay` over the journals of a day and return its answer."""
+    command = [
+        sys.executable, "-m", "streaming.cli", "replay", "--day", checked_day(day), "--venue", warehouse.checked_venue,
+        "--warehouse", str(warehouse.path), "--json",
+    ]  # fmt: skip
+    return subprocess.run(command, capture_output=True, timeout=REPLAY_TIMEOUT_S, check=False)  # noqa: S603 - our own
+
+
+def _answer_of(child: subprocess.CompletedProcess[bytes]) -> dict[str, Any] | None:
+    try:
+        answer = msgspec.json.decode(child.stdout)
+    except msgspec.DecodeError:
+        return None
+    return answer if isinstance(answer, dict) else None
+
+
+def judge_parity(warehouse: WarehouseResource, day: str) -> dg.AssetCheckResult:
+    """Replay the journals of a day; a difference is an error that does not block."""
+    sessions = journaled_sessions(warehouse, day)
+    if not sessions:
+        return dg.AssetCheckResult(passed=True, description="no journaled session that day", metadata={"sessions": 0})
+    try:
+        child = run_replay(warehouse, day)
+    except subprocess.TimeoutExpired:
+        return dg.AssetCheckResult(passed=False, description=f"the replay took longer than {REPLAY_TIMEOUT_S} s")
+    answer = _answer_of(child)
+    said = child.stderr.decode(errors="replace")[-_SHOWN:]
+    if answer is None:
+        return dg.AssetCheckResult(passed=False, description=f"exit code {child.returncode}: {said or 'no answer'}")
+    difference = answer.get("first_difference")
+    is_equal = child.returncode == 0 and not difference
+    return dg.AssetCheckResult(
+        passed=is_equal,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description="decisions are equal" if is_equal else f"first difference: {str(difference or said)[:_SHOWN]}",
+        metadata={"sessions": len(sessions), "answer": dg.MetadataValue.json(answer)},
+    )
+
+
+def build_parity_check(partitions: dg.DailyPartitionsDefinition) -> dg.AssetChecksDefinition:
+    """Return the check `parity` of bronze/signals; it runs after the rotation, which does not wait for it."""
+    with partitioned_checks():
+
+        @dg.asset_check(
+            asset=bronze_key("signals"), name="parity", partitions_def=partitions,
+            additional_deps=[gold_key("rotation")],
+            description="Re-deciding the recorded inputs gives the recorded decisions (hip3 replay)",
+        )  # fmt: skip
+        def parity(context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource) -> dg.AssetCheckResult:
+            return judge_parity(warehouse, context.partition_key)
+
+    return parity

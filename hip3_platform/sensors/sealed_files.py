@@ -1,0 +1,206 @@
+"""Sealed parts → runs: one run per closed day and manifest digest, oldest first.
+
+Rule 1: a UTC day is closed at 00:10 of the next one. Only closed days feed a ranking and a rotation.
+Rule 2: today is judged at most every 30 minutes, up to its figures and markouts, and only when no closed day waits.
+Rule 3: the run key is day + digest of the day's manifest lines. Losing the cursor repeats requests, and Dagster drops
+them by key (F-100); a late file changes the digest and re-opens its day (F-79).
+Rule 4: when an older day was judged again, the newest ranking is stale: it alone is run again.
+"""
+
+from dataclasses import dataclass
+
+import dagster as dg
+import msgspec
+
+from hip3_platform.analytics.gold import (
+    DAILY_METRICS,
+    MARKET_RANKING,
+    MARKOUTS,
+    ROTATION,
+    judged_days,
+    ranking_inputs,
+    window_days,
+)
+from hip3_platform.analytics.landing import Landing
+from hip3_platform.assets.common import bronze_key, gold_key
+from hip3_platform.assets.gold import VIEWS
+from hip3_platform.resources.clock import Clock
+from hip3_platform.resources.policy import RotationPolicy
+from hip3_platform.resources.warehouse import WarehouseResource
+from streaming.contracts.paths import day_begin_ns, day_of
+from streaming.contracts.tables import TABLES
+from streaming.core.errors import StoreError
+from streaming.core.units import NS_PER_DAY, NS_PER_S
+
+CLOSE_DELAY_NS = 10 * 60 * NS_PER_S
+TODAY_INTERVAL_NS = 30 * 60 * NS_PER_S
+RUN_COUNT_MAX = 5
+"""Runs requested per tick; the rest waits for the next one (F-96)."""
+
+INPUT_TAG = "hip3/input"
+KIND_TAG = "hip3/kind"
+TODAY_SELECTION = [*(bronze_key(t) for t in TABLES), *(gold_key(n) for n in (DAILY_METRICS, MARKOUTS, VIEWS))]
+RANKING_SELECTION = [gold_key(n) for n in (MARKET_RANKING, ROTATION)]
+
+
+class Cursor(msgspec.Struct, kw_only=True):
+    """What was requested already. Losing it is harmless."""
+
+    requested: dict[str, str] = {}
+    """Day → digest."""
+    today_ts_ns: int = 0
+
+
+def read_cursor(text: str | None) -> Cursor:
+    """Decode a cursor; an unreadable one counts as none."""
+    try:
+        return msgspec.json.decode(text, type=Cursor) if text else Cursor()
+    except msgspec.DecodeError:
+        return Cursor()
+
+
+def is_closed(day: str, now_ts_ns: int) -> bool:
+    """Tell whether a UTC day is over, with ten minutes for its last parts."""
+    return now_ts_ns >= day_begin_ns(day) + NS_PER_DAY + CLOSE_DELAY_NS
+
+
+def day_request(day: str, digest: str) -> dg.RunRequest:
+    """Return the request of one whole closed day, from bronze to rotation."""
+    key = f"{day}:{digest}"
+    return dg.RunRequest(
+        run_key=key, partition_key=day, tags={INPUT_TAG: key, KIND_TAG: "closed_day", "dagster/priority": "10"}
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one tick asks for, and what it says when it asks for nothing."""
+
+    requests: list[dg.RunRequest]
+    cursor: Cursor
+    waiting_count: int
+    unknown_days: tuple[str, ...]
+    """Days with data but without a partition."""
+
+
+def _today_request(landing: Landing, today: str, cursor: Cursor, now_ts_ns: int) -> dg.RunRequest | None:
+    digest = landing.digest(today)
+    if not digest or cursor.requested.get(today) == digest or now_ts_ns - cursor.today_ts_ns < TODAY_INTERVAL_NS:
+        return None
+    key = f"today:{today}:{digest}"
+    return dg.RunRequest(
+        run_key=key, partition_key=today, asset_selection=TODAY_SELECTION,
+        tags={INPUT_TAG: key, KIND_TAG: "today", "dagster/priority": "-10"},
+    )  # fmt: skip
+
+
+def plan_tick(landing: Landing, partition_keys: frozenset[str], cursor: Cursor, now_ts_ns: int) -> Plan:
+    """Decide which days to run.
+
+    Args:
+        landing: What has landed.
+        partition_keys: Days that have a partition.
+        cursor: What was requested before.
+        now_ts_ns: Wall clock.
+
+    Returns:
+        Requests (at most `RUN_COUNT_MAX`), and the cursor to keep: it holds only days that still have data.
+    """
+    today = day_of(now_ts_ns)
+    days = [day for day in landing.days if day in partition_keys]
+    pending = [day for day in days if is_closed(day, now_ts_ns) and cursor.requested.get(day) != landing.digest(day)]
+    chosen = pending[:RUN_COUNT_MAX]
+    requests = [day_request(day, landing.digest(day)) for day in chosen]
+    requested = {day: digest for day, digest in cursor.requested.items() if day in days}
+    requested |= {day: landing.digest(day) for day in chosen}
+    today_ts_ns = cursor.today_ts_ns
+    if not pending and today in days:
+        request = _today_request(landing, today, cursor, now_ts_ns)
+        if request is not None:
+            requests.append(request)
+            requested[today] = landing.digest(today)
+            today_ts_ns = now_ts_ns
+    unknown = tuple(day for day in landing.days if day not in partition_keys)
+    kept = Cursor(requested=requested, today_ts_ns=today_ts_ns)
+    return Plan(requests, kept, len(pending) - len(chosen), unknown)
+
+
+def stale_ranking_request(warehouse: WarehouseResource, newest: str, window: int) -> dg.RunRequest | None:
+    """Return the request of a new ranking if a day in its window was judged again since; None if it is up to date."""
+    venue = warehouse.checked_venue
+    used = ranking_inputs(warehouse.path, venue, newest)
+    judged = judged_days(warehouse.path, venue, window_days(newest, window))
+    if used is None or used == judged or used.get(newest) != judged.get(newest):
+        return None
+    key = f"ranking:{newest}:" + ":".join(judged.values())
+    return dg.RunRequest(
+        run_key=key, partition_key=newest, asset_selection=RANKING_SELECTION,
+        tags={KIND_TAG: "ranking", "dagster/priority": "5"},
+    )  # fmt: skip
+
+
+def _skip_text(plan: Plan, landing: Landing) -> str:
+    if not landing.days:
+        return "no sealed part yet"
+    if plan.unknown_days:
+        return f"{plan.unknown_days[0]} has data but no partition: reload the code location"
+    return f"nothing new in {len(landing.days)} days"
+
+
+def _tick(
+    cursor_text: str | None, keys: frozenset[str], warehouse: WarehouseResource, policy: RotationPolicy, now_ts_ns: int
+) -> dg.SensorResult:
+    try:
+        landing = warehouse.landing()
+    except StoreError as error:
+        return dg.SensorResult(skip_reason=f"manifest: {error}", cursor=cursor_text)
+    plan = plan_tick(landing, keys, read_cursor(cursor_text), now_ts_ns)
+    requests = list(plan.requests)
+    closed = [day for day in landing.days if day in keys and is_closed(day, now_ts_ns)]
+    if closed and not requests:
+        stale = stale_ranking_request(warehouse, closed[-1], policy.window_days)
+        requests += [stale] if stale else []
+    cursor = msgspec.json.encode(plan.cursor).decode()
+    if requests:
+        return dg.SensorResult(run_requests=requests, cursor=cursor)
+    return dg.SensorResult(skip_reason=_skip_text(plan, landing), cursor=cursor)
+
+
+def build_sealed_files(job_name: str, partitions: dg.DailyPartitionsDefinition) -> dg.SensorDefinition:
+    """Return the sensor that turns sealed parts into runs of a job."""
+
+    @dg.sensor(
+        name="sealed_files", job_name=job_name, minimum_interval_seconds=15,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Closed days after 00:10 UTC, today at most every 30 minutes; run key = day + manifest digest",
+    )  # fmt: skip
+    def sealed_files(
+        context: dg.SensorEvaluationContext, warehouse: WarehouseResource, policy: RotationPolicy, clock: Clock
+    ) -> dg.SensorResult:
+        keys = frozenset(partitions.get_partition_keys())
+        return _tick(context.cursor, keys, warehouse, policy, clock.now_ts_ns())
+
+    return sealed_files
+
+
+def build_daily_schedule(job_name: str, partitions: dg.DailyPartitionsDefinition) -> dg.ScheduleDefinition:
+    """Return the 00:10 UTC backstop for yesterday; it stays silent if the sensor has asked for the same input."""
+
+    @dg.schedule(
+        name="daily", job_name=job_name, cron_schedule="10 0 * * *", execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Yesterday, if the sensor sealed_files has not asked for it (it was stopped, say)",
+    )  # fmt: skip
+    def daily(context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource) -> dg.RunRequest | dg.SkipReason:
+        day = day_of(int(context.scheduled_execution_time.timestamp()) * NS_PER_S - NS_PER_DAY)
+        digest = warehouse.landing().digest(day)
+        if not digest:
+            return dg.SkipReason(f"no sealed part for {day}")
+        if not partitions.has_partition_key(day):
+            return dg.SkipReason(f"{day} has no partition: reload the code location")
+        request = day_request(day, digest)
+        if context.instance.get_runs_count(dg.RunsFilter(tags={INPUT_TAG: request.tags[INPUT_TAG]})):
+            return dg.SkipReason(f"{request.run_key} was requested already")
+        return request
+
+    return daily

@@ -1,0 +1,81 @@
+"""A signal: the moment at which an episode is worth a decision, and everything that stood for or against it.
+
+Rule 1: all 8 gates are evaluated for every signal, and every control beside them is named; nothing is skipped (I-07).
+Rule 2: taken and blocked signals are followed up alike, else what the gates are worth could never be measured.
+"""
+
+from decimal import Decimal
+
+from streaming.core.effects import AnyOutput, GatesEvaluated, GateStatus, SignalRaised
+from streaming.core.followups import plan_followups
+from streaming.core.gates import evaluate
+from streaming.core.orders import signal_id_of
+from streaming.core.paper import enter, has_order
+from streaming.core.state import EngineState, Episode, MarketState
+from streaming.core.stop import entries_closed_by
+from streaming.core.units import quantize_bps
+
+
+def raise_signal(
+    state: EngineState,
+    market: MarketState,
+    episode: Episode,
+    out: list[AnyOutput],
+    *,
+    limit_px: Decimal,
+    touch_sz: Decimal,
+    edge_bps: Decimal,
+) -> None:
+    """Write the signal of an episode that has just begun, judge it, follow it up, and enter if nothing blocks."""
+    spec = market.spec
+    side = episode.side
+    signal_id = signal_id_of(state.session.session_id, state.seq, spec.coin, side)
+    net_bps = edge_bps - 2 * spec.taker_fee_bps - state.limits.detector.slippage_bps
+    market.signal_count += 1
+    state.signal_count += 1
+    signal = SignalRaised(
+        ts_ns=state.ts_ns,
+        mono_ns=state.mono_ns,
+        coin=spec.coin,
+        signal_id=signal_id,
+        episode_id=episode.episode_id,
+        side=side,
+        origin=episode.origin,
+        limit_px=limit_px,
+        touch_sz=touch_sz,
+        raw_edge_bps=quantize_bps(edge_bps),
+        net_edge_bps=quantize_bps(net_bps),
+        threshold_bps=market.threshold_bps,
+        taker_fee_bps=spec.taker_fee_bps,
+        book=market.snapshot(state.mono_ns),
+        bbo_seq=market.bbo_seq,
+        ctx_seq=market.ctx_seq,
+    )
+    out.append(signal)
+    results = evaluate(market, state.mono_ns, state.limits.gates)
+    blocked_by = tuple([r.gate.value for r in results if r.status is GateStatus.BLOCK])
+    blocked_by += entries_closed_by(state) + _market_controls(state, spec.coin)
+    out.append(
+        GatesEvaluated(
+            ts_ns=state.ts_ns,
+            mono_ns=state.mono_ns,
+            coin=spec.coin,
+            signal_id=signal_id,
+            results=results,
+            is_blocked=bool(blocked_by),
+            blocked_by=blocked_by,
+        )
+    )
+    plan_followups(state, spec.coin, signal_id, side, limit_px)
+    if not blocked_by:
+        is_reduced = any(r.status is GateStatus.REDUCE for r in results)
+        enter(state, market, signal, out, is_reduced=is_reduced)
+
+
+def _market_controls(state: EngineState, coin: str) -> tuple[str, ...]:
+    controls: tuple[str, ...] = ()
+    if coin in state.positions:
+        controls += ("position_open",)
+    if has_order(state, coin):
+        controls += ("order_in_flight",)
+    return controls

@@ -1,0 +1,171 @@
+"""Stop latch, arming, phase, limits at run time, and the account-wide reasons against entries.
+
+Rule 1: the latch keeps its first reason and is reset by an operator only, with a reason; it survives restarts (I-17).
+Rule 2: this version can not sign orders, so no phase above `paper` can be approved.
+Rule 3: limits may tighten at run time, never widen (I-32).
+Rule 4: every command is answered, accepted or with every reason at once.
+"""
+
+from decimal import Decimal
+
+from streaming.core.effects import (
+    AnyOutput,
+    ArmChanged,
+    CommandAnswered,
+    EntriesChanged,
+    LatchChanged,
+    LimitsChanged,
+    PhaseChanged,
+)
+from streaming.core.events import (
+    ArmRequested,
+    LimitsReloaded,
+    Phase,
+    PhaseRequested,
+    RateUseReported,
+    ResetRequested,
+    StopRequested,
+    WriterHealthReported,
+)
+from streaming.core.limits import widened
+from streaming.core.paper import abort_entries
+from streaming.core.state import EngineState, Latch
+from streaming.core.trigger import set_threshold
+
+PHASES_ALLOWED = (Phase.OBSERVE, Phase.PAPER)
+
+
+def entries_closed_by(state: EngineState) -> tuple[str, ...]:
+    """Name the account-wide controls that forbid entries now; empty when none does."""
+    closed: tuple[str, ...] = ()
+    if state.control.latch is not None:
+        closed += ("stop_latch",)
+    if state.is_rate_closed:
+        closed += ("rate_limit",)
+    if state.is_writer_closed:
+        closed += ("writer",)
+    if state.is_post_only:
+        closed += ("venue_post_only",)
+    return closed
+
+
+def report_entries(state: EngineState, out: list[AnyOutput], control: str, *, is_open: bool, detail: str) -> None:
+    """Write that an account-wide control opened or closed entries."""
+    out.append(
+        EntriesChanged(ts_ns=state.ts_ns, mono_ns=state.mono_ns, control=control, is_open=is_open, detail=detail)
+    )
+
+
+def answer(state: EngineState, out: list[AnyOutput], command_id: int, reasons: tuple[str, ...] = ()) -> None:
+    """Answer a command: accepted unless there is a reason."""
+    out.append(
+        CommandAnswered(
+            ts_ns=state.ts_ns,
+            mono_ns=state.mono_ns,
+            command_id=command_id,
+            is_accepted=not reasons,
+            reasons=reasons,
+        )
+    )
+
+
+def on_stop(state: EngineState, event: StopRequested, out: list[AnyOutput]) -> None:
+    """Set the latch, end entries in flight; a second stop is accepted and keeps the first reason."""
+    if state.control.latch is None:
+        state.control.latch = Latch(reason=event.reason, operator=event.operator, ts_ns=state.ts_ns)
+        out.append(
+            LatchChanged(
+                ts_ns=state.ts_ns, mono_ns=state.mono_ns, is_set=True, reason=event.reason, operator=event.operator
+            )
+        )
+        report_entries(state, out, "stop_latch", is_open=False, detail=event.reason)
+        abort_entries(state, out, "stop_latch")
+    answer(state, out, event.command_id)
+
+
+def on_reset(state: EngineState, event: ResetRequested, out: list[AnyOutput]) -> None:
+    """Clear the latch for an operator who says why."""
+    reasons = _missing(event.reason, event.operator)
+    if state.control.latch is None:
+        reasons += ("the stop latch is not set",)
+    if not reasons:
+        state.control.latch = None
+        out.append(
+            LatchChanged(
+                ts_ns=state.ts_ns, mono_ns=state.mono_ns, is_set=False, reason=event.reason, operator=event.operator
+            )
+        )
+        report_entries(state, out, "stop_latch", is_open=True, detail=event.reason)
+    answer(state, out, event.command_id, reasons)
+
+
+def on_arm(state: EngineState, event: ArmRequested, out: list[AnyOutput]) -> None:
+    """Arm or disarm; arming needs an open latch, disarming is always accepted."""
+    reasons: tuple[str, ...] = ()
+    latch = state.control.latch
+    if event.is_armed and latch is not None:
+        reasons = (f"the stop latch is set: {latch.reason}; reset it first",)
+    if not reasons and state.control.is_armed != event.is_armed:
+        state.control.is_armed = event.is_armed
+        out.append(
+            ArmChanged(ts_ns=state.ts_ns, mono_ns=state.mono_ns, is_armed=event.is_armed, operator=event.operator)
+        )
+    answer(state, out, event.command_id, reasons)
+
+
+def on_phase(state: EngineState, event: PhaseRequested, out: list[AnyOutput]) -> None:
+    """Approve a phase; micro and above need orders that can be signed."""
+    reasons = _missing(event.reason, event.operator)
+    if event.phase not in PHASES_ALLOWED:
+        reasons += ("this version cannot sign orders",)
+    if not reasons and event.phase is not state.control.phase:
+        previous, state.control.phase = state.control.phase, event.phase
+        out.append(
+            PhaseChanged(
+                ts_ns=state.ts_ns,
+                mono_ns=state.mono_ns,
+                phase=event.phase,
+                previous=previous,
+                reason=event.reason,
+                operator=event.operator,
+            )
+        )
+    answer(state, out, event.command_id, reasons)
+
+
+def on_limits(state: EngineState, event: LimitsReloaded, out: list[AnyOutput]) -> None:
+    """Take over tighter limits, whole or not at all."""
+    reasons = tuple([f"{name} would get wider" for name in widened(state.limits, event.limits)])
+    if not reasons:
+        state.limits = event.limits
+        for market in state.markets.values():
+            set_threshold(market, event.limits.detector)
+        out.append(LimitsChanged(ts_ns=state.ts_ns, mono_ns=state.mono_ns, config_hash=event.config_hash))
+    answer(state, out, event.command_id, reasons)
+
+
+def on_rate_use(state: EngineState, event: RateUseReported, out: list[AnyOutput]) -> None:
+    """Close entries at 95 % of any rate limit, open them below."""
+    state.rate_use_ratio = event.use_ratio
+    is_closed = event.use_ratio >= state.limits.rate_use_entries_ratio_max
+    if is_closed != state.is_rate_closed:
+        state.is_rate_closed = is_closed
+        detail = f"{event.limit_name} {_percent(event.use_ratio)}"
+        report_entries(state, out, "rate_limit", is_open=not is_closed, detail=detail)
+
+
+def on_writer_health(state: EngineState, event: WriterHealthReported, out: list[AnyOutput]) -> None:
+    """Close entries while what we decide may not reach the disk, or the loop lags."""
+    if event.is_healthy == state.is_writer_closed:
+        state.is_writer_closed = not event.is_healthy
+        detail = f"sync_lag_ms={event.sync_lag_ms} loop_lag_ms={event.loop_lag_ms} queue_count={event.queue_count}"
+        report_entries(state, out, "writer", is_open=event.is_healthy, detail=detail)
+
+
+def _missing(reason: str, operator: str) -> tuple[str, ...]:
+    missing = () if reason.strip() else ("a reason is needed",)
+    return missing if operator.strip() else (*missing, "an operator is needed")
+
+
+def _percent(ratio: Decimal) -> str:
+    return f"{ratio * 100:.0f} %"

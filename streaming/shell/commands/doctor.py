@@ -1,0 +1,25 @@
+"""`hip3 doctor`: checks this machine and installation, not the venue."""
+
+import argparse
+import sys
+
+from streaming.shell.options import add_config_arguments
+
+HELP = "check this machine and installation: Python, clocks, disk, ports, permissions, versions"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags."""
+    add_config_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run every check; 0 fine (warnings included), 1 something would keep the sidecar from working."""
+    import msgspec  # noqa: PLC0415 - only when the command runs
+
+    from streaming.shell.doctor import findings, findings_text  # noqa: PLC0415 - only when the command runs
+    from streaming.shell.options import load  # noqa: PLC0415 - only when the command runs
+
+    found = findings(load(args).config)
+    sys.stdout.write(msgspec.json.encode(found).decode() + "\n" if args.json else findings_text(found))
+    return 1 if any(finding.level == "fail" for finding in found) else 0

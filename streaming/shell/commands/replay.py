@@ -1,0 +1,64 @@
+"""`hip3 replay`: decide recorded inputs again (parity, what-if), or run recorded frames through everything."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from streaming.shell.options import add_json_argument
+
+if TYPE_CHECKING:
+    from msgspec import Struct
+
+HELP = "decide recorded inputs again and compare, or replay a file of recorded frames"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags."""
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--session", help="parity of one journaled session")
+    what.add_argument("--day", help="parity of every journaled session with inputs on a UTC day (YYYY-MM-DD)")
+    what.add_argument("--frames", type=Path, help="JSON lines of recorded websocket frames, in any common wrapping")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="what-if: a limit, detector.edge_bps_min=3"
+    )
+    parser.add_argument("--config", help="TOML file; default $HIP3_CONFIG, else ./hip3.toml if it is there")
+    parser.add_argument("--warehouse", help="folder of the journals; default from the configuration")
+    parser.add_argument("--venue", help="venue of the journals; default from the configuration")
+    parser.add_argument("--out", type=Path, help="with --frames: warehouse that receives the tables")
+    parser.add_argument("--specs", type=Path, help="with --frames: JSON array of market specs; default is inferred")
+    add_json_argument(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Replay and print; 0 no difference (or a what-if, or frames), 1 a difference."""
+    from importlib.metadata import version  # noqa: PLC0415 - only when the command runs
+
+    from streaming.contracts.paths import checked_day, checked_name  # noqa: PLC0415 - only when the command runs
+    from streaming.core.errors import ConfigError  # noqa: PLC0415 - only when the command runs
+    from streaming.shell.frames import replay_frames  # noqa: PLC0415 - only when the command runs
+    from streaming.shell.parity import check_parity  # noqa: PLC0415 - only when the command runs
+    from streaming.shell.place import place_of  # noqa: PLC0415 - only when the command runs
+    from streaming.shell.replay_text import frames_text, parity_text  # noqa: PLC0415 - only when the command runs
+
+    if args.frames is not None:
+        frames = replay_frames(
+            args.frames, code_version=version("hip3"), out=args.out, settings=args.set, specs=args.specs
+        )
+        sys.stdout.write(_json(frames) if args.json else frames_text(frames))
+        return 0
+    root, venue = place_of(args)
+    try:
+        day = None if args.day is None else checked_day(args.day)
+        session_id = None if args.session is None else checked_name(args.session)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    parity = check_parity(root, venue, code_version=version("hip3"), session_id=session_id, day=day, settings=args.set)
+    sys.stdout.write(_json(parity) if args.json else parity_text(parity))
+    return 0 if parity.is_equal or args.set else 1
+
+
+def _json(report: "Struct") -> str:
+    import msgspec  # noqa: PLC0415 - only when the command runs
+
+    return msgspec.json.encode(report).decode() + "\n"

@@ -1,0 +1,43 @@
+"""`hip3 run`: the sidecar itself."""
+
+import argparse
+import sys
+
+from streaming.shell.options import add_config_arguments
+
+HELP = "watch the venue's markets live; needs `hip3 venue` for the simulated one"
+
+EXIT_SECOND_INSTANCE = 5
+EXIT_PORT_OCCUPIED = 6
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags."""
+    add_config_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run until a signal; returns the exit code."""
+    import asyncio  # noqa: PLC0415 - only when the command runs
+
+    import uvloop  # noqa: PLC0415 - only when the command runs
+
+    from streaming.shell.lock import AlreadyRunning  # noqa: PLC0415 - only when the command runs
+    from streaming.shell.logs import configure_logs  # noqa: PLC0415 - only when the command runs
+    from streaming.shell.options import load  # noqa: PLC0415 - only when the command runs
+    from streaming.shell.sockets import PortOccupied  # noqa: PLC0415 - only when the command runs
+    from streaming.shell.start import announcer, harden  # noqa: PLC0415 - only when the command runs
+    from streaming.shell.supervise import Supervisor  # noqa: PLC0415 - only when the command runs
+
+    loaded = load(args)
+    harden()
+    supervisor = Supervisor(loaded, read_config=lambda: load(args), logs=configure_logs())
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(supervisor.run(announcer(is_json=args.json)))
+    except AlreadyRunning as error:
+        sys.stderr.write(f"hip3 run: {error}\n")
+        return EXIT_SECOND_INSTANCE
+    except PortOccupied as error:
+        sys.stderr.write(f"hip3 run: {error}\n")
+        return EXIT_PORT_OCCUPIED

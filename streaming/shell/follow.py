@@ -1,0 +1,116 @@
+"""The projector as a process: follows one session while the sidecar runs, and picks up what crashed ones left.
+
+Rule 1: SIGTERM, SIGINT or the parent's death mean "no more waiting": what is closed by then is projected, and the last
+    segment of a dead parent too. A second signal ends after the segment in hand.
+Rule 2: a full disk or a damaged segment is logged and tried again, ever less often; the journal goes on (F-59).
+"""
+
+import argparse
+import os
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+
+from streaming.contracts.paths import VENUES
+from streaming.core.errors import StoreError
+from streaming.core.units import use_exact_decimals
+from streaming.shell.clock import Clock, SystemClock
+from streaming.shell.logs import configure_logs, get_logger
+from streaming.shell.project import project_session, project_venue
+from streaming.shell.retention import KEEP_BYTES_DEFAULT, KEEP_DAYS_DEFAULT, Retention, sweep_journal
+
+NICENESS = 10
+POLL_S = 1.0
+_HOUSEKEEPING_POLLS = 60
+_BACKOFF_S_MAX = 60.0
+_EXIT_STORE = 4
+
+_log = get_logger()
+
+
+class Stopper:
+    """Knows whether somebody wants this process to end."""
+
+    def __init__(self) -> None:
+        self._parent_pid = os.getppid()
+        self._signals = 0
+        self._woken = threading.Event()
+
+    def install(self) -> None:
+        """Take over SIGTERM and SIGINT."""
+        signal.signal(signal.SIGTERM, self._signalled)
+        signal.signal(signal.SIGINT, self._signalled)
+
+    def is_asked(self) -> bool:
+        """Tell whether to finish."""
+        return self._signals > 0 or os.getppid() != self._parent_pid
+
+    def is_urged(self) -> bool:
+        """Tell whether to finish without the segments that are left."""
+        return self._signals > 1
+
+    def wait(self, timeout_s: float) -> None:
+        """Sleep until the time is up or a signal came."""
+        self._woken.wait(timeout_s)
+
+    def _signalled(self, _number: int, _frame: FrameType | None) -> None:
+        self._signals += 1
+        self._woken.set()
+
+
+def follow(root: Path, venue: str, session_id: str, *, retention: Retention, stopper: Stopper, clock: Clock) -> None:
+    """Project a session's segments as they are closed, until asked to stop; then once more.
+
+    Raises:
+        StoreError: The last pass failed; earlier failures are logged and tried again.
+    """
+    polls = 0
+    backoff_s = POLL_S
+    while not stopper.is_asked():
+        try:
+            project_session(root, venue, session_id, should_stop=stopper.is_urged)
+            if polls % _HOUSEKEEPING_POLLS == 0:
+                _keep_house(root, venue, retention, clock, stopper.is_asked)
+            polls += 1
+            backoff_s = POLL_S
+        except StoreError as error:
+            backoff_s = min(2 * backoff_s, _BACKOFF_S_MAX)
+            _log.error("projection_failed", session_id=session_id, reason=str(error), retry_s=backoff_s)
+        stopper.wait(backoff_s)
+    project_session(root, venue, session_id, should_stop=stopper.is_urged)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the projector process; the exit code is 0, or 4 for a store error."""
+    parser = argparse.ArgumentParser(prog="python -m streaming.shell.project", description="Project a session.")
+    parser.add_argument("--root", type=Path, required=True, help="the warehouse")
+    parser.add_argument("--venue", choices=VENUES, required=True)
+    parser.add_argument("--session", required=True)
+    parser.add_argument("--follow", action="store_true", help="go on until SIGTERM or the parent's death")
+    parser.add_argument("--keep-bytes", type=int, default=KEEP_BYTES_DEFAULT, help="journal size bound of the venue")
+    parser.add_argument("--keep-days", type=int, default=KEEP_DAYS_DEFAULT, help="journal age bound")
+    args = parser.parse_args(argv)
+    stopper = Stopper()
+    stopper.install()
+    os.nice(NICENESS)
+    configure_logs()
+    use_exact_decimals()
+    try:
+        if args.follow:
+            retention = Retention(args.keep_bytes, args.keep_days)
+            follow(args.root, args.venue, args.session, retention=retention, stopper=stopper, clock=SystemClock())
+        else:
+            project_session(args.root, args.venue, args.session, should_stop=stopper.is_asked)
+    except StoreError as error:
+        _log.error("projection_failed", session_id=args.session, reason=str(error))
+        return _EXIT_STORE
+    return 0
+
+
+def _keep_house(root: Path, venue: str, retention: Retention, clock: Clock, should_stop: Callable[[], bool]) -> None:
+    project_venue(root, venue, should_stop=should_stop)
+    removed = sweep_journal(root, venue, retention, now_ts_ns=clock.ts_ns())
+    if removed:
+        _log.info("segments_removed", count=len(removed), oldest=str(removed[0]))

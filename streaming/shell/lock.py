@@ -1,0 +1,65 @@
+"""One live instance per venue and account (I-30), enforced by the kernel: a lock dies with its process.
+
+The file keeps the holder's pid, so that the message to the second instance can name it.
+"""
+
+import fcntl
+import hashlib
+import os
+from pathlib import Path
+from typing import Self
+
+from streaming.contracts.paths import checked_name, control_folder
+from streaming.core.errors import Hip3Error, StoreError
+
+
+class AlreadyRunning(Hip3Error):
+    """Another process holds the lock; nothing was sent by this one (exit 5)."""
+
+    def __init__(self, venue: str, account: str, pid: str) -> None:
+        """Keep the `pid` of the holder as text, `unknown` if it could not be read."""
+        whom = account or "observe"
+        super().__init__(
+            f"expected to be the only sidecar for venue {venue} and account {whom}, found pid {pid} holding the lock; "
+            f"stop it first (kill -TERM {pid}) or use another warehouse"
+        )
+        self.pid = pid
+
+
+class InstanceLock:
+    """A held flock on `control/<venue>-<account>.lock`; use as a context manager."""
+
+    def __init__(self, root: Path, venue: str, account: str) -> None:
+        """Take the lock.
+
+        Raises:
+            AlreadyRunning: If another process holds it.
+            StoreError: If the warehouse can not be written.
+        """
+        folder = control_folder(root)
+        tag = hashlib.sha256(account.lower().encode()).hexdigest()[:12] if account else "observe"
+        self.path = folder / f"{checked_name(venue)}-{tag}.lock"
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StoreError(
+                f"expected a warehouse that can be written, found {error.strerror} at {self.path}; "
+                "check the folder's owner and free space, or pass --warehouse"
+            ) from error
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.pread(self._fd, 20, 0).decode(errors="replace").strip()
+            os.close(self._fd)
+            raise AlreadyRunning(venue, account, holder or "unknown") from error
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+
+    def __enter__(self) -> Self:
+        """Return the held lock."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Release the lock; the file stays, so that no two processes lock different inodes."""
+        os.close(self._fd)

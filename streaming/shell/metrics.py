@@ -1,0 +1,124 @@
+"""Every metric the sidecar serves, declared once, on a registry of its own.
+
+Rule 1: names are `hip3_<noun>_<unit>[_total]`; labels come from closed sets, `coin` only from the validated registry.
+Rule 2: whatever is declared here is moved by `telemetry` (or the control API), and a test asserts that all of it moves:
+the predecessor shipped fourteen metrics that never did.
+"""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+
+_BBO_AGE_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
+_CTX_AGE_MS = (10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 8_000, 10_000)
+_LATENCY_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
+_EDGE_BPS = (2, 5, 8, 10, 12, 15, 20, 30, 50, 100, 200)
+_DURATION_MS = (1, 5, 10, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000)
+_TICKS = (1, 2, 3, 5, 10, 20, 50, 100)
+
+
+class Metrics:
+    """The metric objects; units stand in the names."""
+
+    def __init__(self) -> None:
+        """Register everything on a fresh registry."""
+        disable_created_metrics()  # type: ignore[no-untyped-call] # a second series for each counter says nothing here
+        self.registry = CollectorRegistry()
+        self._feed()
+        self._markets()
+        self._decisions()
+        self._process()
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"hip3_{name}", text, labels, registry=self.registry)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"hip3_{name}", text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, *labels: str, buckets: tuple[int, ...]) -> Histogram:
+        return Histogram(f"hip3_{name}", text, labels, registry=self.registry, buckets=buckets)
+
+    def _feed(self) -> None:
+        self.ws_connected = self._gauge("ws_connected", "1 while the websocket is open")
+        self.ws_state = self._gauge("ws_state", "1 for the state the websocket is in", "state")
+        self.ws_reconnect = self._counter("ws_reconnect", "Connections lost or not opened", "reason")
+        self.ws_msgs_sent = self._counter("ws_msgs_sent", "Messages sent to the venue", "kind")
+        self.ws_msgs_blocked = self._counter(
+            "ws_msgs_blocked", "Messages kept back by our account of the limit", "kind"
+        )
+        self.frames = self._counter("frames", "Frames received", "channel")
+        self.malformed = self._counter("malformed", "Frames that could not be read", "channel")
+        self.venue_errors = self._counter("venue_errors", "Messages of the venue's error channel")
+        self.spot_dropped = self._counter("spot_dropped", "Frames of spot markets, which are never watched")
+        self.feed_latency_ms = self._histogram(
+            "feed_latency_ms", "Our wall clock at receipt minus the venue's time", "channel", buckets=_LATENCY_MS
+        )
+        self.rate_use_ratio = self._gauge("rate_use_ratio", "Highest use of a rate limit in its window", "limit")
+
+    def _markets(self) -> None:
+        self.market_ready = self._gauge("market_ready", "1 while the market is ready", "coin")
+        self.bbo_update = self._counter("bbo_update", "Best bid and offer frames", "coin")
+        self.bbo_null = self._counter("bbo_null", "Best bid and offer frames with an empty side", "coin")
+        self.ctx_update = self._counter("ctx_update", "Context frames", "coin")
+        self.bbo_null_ratio = self._gauge("bbo_null_ratio", "Share of bbo frames with an empty side, last 60 s", "coin")
+        self.oracle_stale_ratio = self._gauge(
+            "oracle_stale_ratio", "Share of the last 60 s with a stale oracle", "coin"
+        )
+        self.mark_mid_gap_bps = self._gauge("mark_mid_gap_bps", "|mark - mid| / mid", "coin")
+        self.spread_bps = self._gauge("spread_bps", "Spread of the book", "coin")
+        self.oracle_age_ms = self._gauge("oracle_age_ms", "Since the oracle price last changed", "coin")
+        self.bbo_age_ms = self._gauge("bbo_age_ms", "Since the last bbo frame", "coin")
+        self.ctx_age_ms = self._gauge("ctx_age_ms", "Since the last context frame", "coin")
+        self.bbo_age_hist_ms = self._histogram(
+            "bbo_age_hist_ms", "Age of the bbo, sampled once a second per market", buckets=_BBO_AGE_MS
+        )
+        self.ctx_age_hist_ms = self._histogram(
+            "ctx_age_hist_ms", "Age of the context, sampled once a second per market", buckets=_CTX_AGE_MS
+        )
+        self.trades = self._counter("trades", "Public trades not seen before", "coin")
+        self.param_changes = self._counter("param_changes", "Changed market specifications", "coin")
+
+    def _decisions(self) -> None:
+        self.cross_count = self._counter("cross_count", "Crosses that began", "coin", "side")
+        self.cross_skipped = self._counter("cross_skipped", "Crosses that raised no signal", "reason")
+        self.cross_duration_ms = self._histogram("cross_duration_ms", "Length of crosses", "side", buckets=_DURATION_MS)
+        self.cross_duration_ticks = self._histogram(
+            "cross_duration_ticks", "Length of crosses in updates", "side", buckets=_TICKS
+        )
+        self.episodes = self._counter("episodes", "Episodes that ended", "ended_by")
+        self.signals = self._counter("signals", "Signals", "coin", "side", "origin")
+        self.edge_bps = self._histogram("edge_bps", "Raw edge of signals", "coin", "side", buckets=_EDGE_BPS)
+        self.gate_blocked = self._counter("gate_blocked", "Signals a gate or control stood against", "gate", "coin")
+        self.gate_block_duration_ms = self._histogram(
+            "gate_block_duration_ms", "How long a gate blocked", "gate", "coin", buckets=_DURATION_MS
+        )
+        self.entries_refused = self._counter("entries_refused", "Signals without an order", "reason")
+        self.followups = self._counter("followups", "Follow-ups of signals", "offset_ms", "is_missing")
+        self.orders = self._counter("orders", "Order states", "mode", "status")
+        self.fills = self._counter("fills", "Fills", "mode", "coin", "side")
+        self.fees_usd = self._counter("fees_usd", "Fees paid", "mode")
+        self.position_sz = self._gauge("position_sz", "Signed position", "mode", "coin")
+        self.realised_pnl_usd = self._gauge("realised_pnl_usd", "Realised profit and loss", "mode", "coin")
+        self.stop_latch = self._gauge("stop_latch", "1 while the stop latch is set")
+        self.armed = self._gauge("armed", "1 while entries are armed")
+        self.phase = self._gauge("phase", "1 for the approved phase", "phase")
+        self.entries_closed = self._gauge("entries_closed", "1 while this control closes entries", "control")
+        self.rotation_version = self._gauge("rotation_version", "Version of the rotation in force, 0 for none")
+        self.rotation_expires_ts_s = self._gauge("rotation_expires_ts_s", "When the rotation in force expires")
+        self.rotations = self._counter("rotations", "Judged rotations", "verdict")
+
+    def _process(self) -> None:
+        self.info = self._gauge("info", "1, with what is running in the labels", "version", "venue", "session_id")
+        self.seq = self._gauge("seq", "Sequence number of the newest input")
+        self.journal_sync_lag_ms = self._gauge("journal_sync_lag_ms", "Age of the oldest write not yet on disk")
+        self.loop_lag_ms = self._gauge("loop_lag_ms", "How late the event loop ran last")
+        self.loop_lag_hist_ms = self._histogram("loop_lag_hist_ms", "How late the event loop ran", buckets=_LATENCY_MS)
+        self.projection_backlog = self._gauge("projection_backlog", "Closed journal segments not yet projected")
+        self.projection_lag_s = self._gauge("projection_lag_s", "Age of the oldest closed segment not yet projected")
+        self.projection_restarts = self._counter("projection_restarts", "Times the projecting child died")
+        self.log_dropped = self._gauge("log_dropped", "Log lines lost because stderr was closed or full")
+        self.event_clients = self._gauge("event_clients", "Readers of /v1/events")
+        self.event_clients_dropped = self._counter("event_clients_dropped", "Readers of /v1/events that were too slow")
+        self.control_requests = self._counter("control_requests", "Requests to the control API", "route", "status")
+
+    def render(self) -> bytes:
+        """Return the exposition text for `/metrics`."""
+        return generate_latest(self.registry)

@@ -1,0 +1,132 @@
+"""The one loop around the engine: inputs in, decisions written down, then acted on.
+
+Rule 1: every input gets the next sequence number, is appended to the journal, and is stepped to completion; nothing
+runs between (the engine is synchronous).
+Rule 2: a turn of the event loop ends with one write of all its inputs and decisions; effects run only after it, so that
+what we acted on survives SIGKILL.
+Rule 3: the shell's own observations (timers, polls, health, commands) are inputs like frames.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from streaming.core.effects import AnyOutput, CommandAnswered, Reconnect, Resubscribe
+from streaming.core.engine import encode_snapshot, next_deadline_mono_ns, step
+from streaming.core.events import AnyEvent, TimerFired
+from streaming.core.state import EngineState
+from streaming.hyperliquid.decode import decode_frame
+from streaming.shell.alarm import Alarm
+from streaming.shell.clock import Clock
+from streaming.shell.journal import JournalWriter
+from streaming.shell.telemetry import Telemetry
+
+COMMAND_TIMEOUT_S = 5.0
+
+
+class Runtime:
+    """Owns the engine's state; everything that happens passes through `apply`."""
+
+    def __init__(self, *, state: EngineState, journal: JournalWriter, clock: Clock, telemetry: Telemetry) -> None:
+        """Drive `state`, whose snapshot is already the journal's first record."""
+        self.state = state
+        self.on_resubscribe: Callable[[str], None] = _ignored
+        self.on_reconnect: Callable[[str], None] = _ignored
+        self.on_outputs: Callable[[Sequence[AnyOutput]], None] = _ignored
+        self._journal = journal
+        self._clock = clock
+        self._telemetry = telemetry
+        self._alarm = Alarm(clock, self._deadline_reached)
+        self._outputs: list[AnyOutput] = []
+        self._is_turn_open = False
+        self._is_closed = False
+        self._command_id = 0
+        self._answers: dict[int, asyncio.Future[CommandAnswered]] = {}
+
+    def frame_received(self, raw: bytes, generation: int) -> AnyEvent:
+        """Take one frame: stamp, decode, journal, decide. Returns the event for the session layer."""
+        recv_mono_ns = self._clock.mono_ns()
+        recv_ts_ns = self._clock.ts_ns()
+        event = decode_frame(raw, generation=generation, recv_mono_ns=recv_mono_ns, recv_ts_ns=recv_ts_ns)
+        if not self._is_closed:
+            self._journal.append_frame(self.state.seq + 1, generation, recv_mono_ns, recv_ts_ns, raw)
+            self._decide(event)
+            self._telemetry.frame_received(event)
+        return event
+
+    def apply(self, event: AnyEvent) -> None:
+        """Take an input that is no frame."""
+        if self._is_closed:
+            return
+        self._journal.append_event(self.state.seq + 1, event)
+        self._decide(event)
+        self._telemetry.event_posted(event)
+
+    async def command(self, make: Callable[[int, int, int], AnyEvent]) -> CommandAnswered:
+        """Apply a command and wait for the engine's answer, which is given after it was written down.
+
+        Args:
+            make: Builds the event of (command_id, recv_mono_ns, recv_ts_ns).
+        """
+        self._command_id += 1
+        command_id = self._command_id
+        answer: asyncio.Future[CommandAnswered] = asyncio.get_running_loop().create_future()
+        self._answers[command_id] = answer
+        try:
+            self.apply(make(command_id, self._clock.mono_ns(), self._clock.ts_ns()))
+            async with asyncio.timeout(COMMAND_TIMEOUT_S):
+                return await answer
+        finally:
+            del self._answers[command_id]
+
+    def close(self) -> None:
+        """Write what the last turn left and take no input any more."""
+        if not self._is_closed:
+            self._end_turn()
+            self._is_closed = True
+            self._alarm.cancel_timer()
+
+    def _decide(self, event: AnyEvent) -> None:
+        outputs = step(self.state, event)
+        if outputs:
+            self._journal.append_outputs(self.state.seq, outputs)
+            self._outputs.extend(outputs)
+        if not self._is_turn_open:
+            self._is_turn_open = True
+            asyncio.get_running_loop().call_soon(self._end_turn)
+
+    def _end_turn(self) -> None:
+        if not self._is_turn_open:
+            return
+        self._is_turn_open = False
+        self._journal.commit()
+        if self._outputs:
+            outputs, self._outputs = self._outputs, []
+            self._telemetry.outputs_taken(outputs)
+            for output in outputs:
+                self._act(output)
+            self.on_outputs(outputs)
+        self._journal.roll_if_due(self._clock.mono_ns(), self._snapshot)
+        self._alarm.set(next_deadline_mono_ns(self.state))
+
+    def _act(self, output: AnyOutput) -> None:
+        match output:
+            case Resubscribe(coin=coin):
+                self.on_resubscribe(coin)
+            case Reconnect(reason=reason):
+                self.on_reconnect(reason)
+            case CommandAnswered(command_id=command_id):
+                answer = self._answers.get(command_id)
+                if answer is not None and not answer.done():
+                    answer.set_result(output)
+            case _:
+                pass
+
+    def _snapshot(self) -> bytes:
+        return encode_snapshot(self.state)
+
+    def _deadline_reached(self) -> None:
+        self.apply(TimerFired(recv_mono_ns=self._clock.mono_ns(), recv_ts_ns=self._clock.ts_ns()))
+
+
+def _ignored(_: object) -> None:
+    """Stand in until something is connected."""

@@ -1,0 +1,62 @@
+"""The status as text for a terminal."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from streaming.contracts.control import MarketStatusView, StatusView
+from streaming.core.units import NS_PER_S
+
+_HEAD = ("market", "state", "book", "bid", "ask", "oracle", "mark", "bbo ms", "ctx ms", "blocked by", "episodes",
+         "signals", "position", "rotation")  # fmt: skip
+
+
+def status_text(view: StatusView) -> str:
+    """Return what an operator asks first, then one line a market."""
+    link = "open" if view.is_connected else "LOST"
+    facts = (
+        ("venue", f"{view.venue}, account {view.account or 'none (observing)'}"),
+        ("session", f"{view.session_id}, up {timedelta(seconds=int(view.uptime_s))}, version {view.version}"),
+        ("config", view.config_hash),
+        ("connection", f"{link}, generation {view.generation}, {view.reconnect_count} reconnects"),
+        ("phase", f"{view.phase}, {'armed' if view.is_armed else 'not armed'}"),
+        ("stop latch", "not set" if view.stop_reason is None else f"SET: {view.stop_reason}"),
+        ("entries", f"closed by {', '.join(view.entries_closed_by)}" if view.entries_closed_by else "open"),
+        ("rotation", _rotation(view)),
+        ("rate use", f"{view.rate_use_ratio:.1%}"),
+        ("seen", f"{view.seq} inputs, {view.episode_count} episodes, {view.signal_count} signals"),
+        ("markets", f"{view.ready_count} of {view.market_count} ready"),
+    )
+    lines = [f"{name:<11} {text}" for name, text in facts]
+    lines += [f"{'GATE OFF':<11} {gate}: {reason}" for gate, reason in view.disabled_gates.items()]
+    return "\n".join(lines) + "\n\n" + table(_HEAD, [_row(market) for market in view.markets])
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return left-aligned columns; an empty table is its head."""
+    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
+    return "".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n"
+        for row in (head, *rows)
+    )
+
+
+def _rotation(view: StatusView) -> str:
+    if not view.rotation_version:
+        return "none yet: paper everywhere, real entries nowhere"
+    expiry = datetime.fromtimestamp(view.rotation_expires_ts_ns // NS_PER_S, tz=UTC)
+    return f"version {view.rotation_version}, until {expiry:%Y-%m-%d %H:%M:%S} UTC, {view.rotation_sha256[:12]}"
+
+
+def _row(market: MarketStatusView) -> tuple[str, ...]:
+    return (
+        market.coin,
+        f"{market.state} {market.reason}".strip(),
+        market.book_class,
+        *("-" if px is None else f"{px}" for px in (market.bid_px, market.ask_px, market.oracle_px, market.mark_px)),
+        *("-" if age is None else str(age) for age in (market.bbo_age_ms, market.ctx_age_ms)),
+        ",".join(market.blocking_gates) or "-",
+        str(market.episode_count),
+        str(market.signal_count),
+        f"{market.position_sz}",
+        "allowed" if market.is_allowed else "-",
+    )

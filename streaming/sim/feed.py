@@ -1,0 +1,175 @@
+"""Events of the engine straight from columns: what decoding the played frames gives, without the frames.
+
+Rule 1: every number is made from its wire text, once; equal integers share one Decimal. So an event here equals the
+decoded event of `sim.wire`'s frame in every field but the stamps (a test compares them).
+Rule 2: virtual time has no network: an event is received in the millisecond in which the venue made it.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import cast
+
+import numpy as np
+
+from streaming.core.events import AnyEvent, BboUpdated, CtxUpdated, Trade, TradesReceived
+from streaming.core.units import NS_PER_MS
+from streaming.hyperliquid.number import positive_decimal, sz_rounded_up
+from streaming.sim.generator import NONE, MarketHour
+from streaming.sim.noise import Ints
+from streaming.sim.universe import MARKETS, Market
+from streaming.sim.wire import text_of
+
+GENERATION = 1
+
+
+class _Decimals(dict[int, Decimal | None]):
+    """Scaled integer → the Decimal of its wire text; `NONE` → None."""
+
+    def __init__(self, decimals: int, parse: Callable[[str], Decimal] = positive_decimal) -> None:
+        super().__init__()
+        self._decimals = decimals
+        self._parse = parse
+        self[NONE] = None
+
+    def __missing__(self, units: int) -> Decimal | None:
+        value = self._parse(text_of(units, self._decimals))
+        self[units] = value
+        return value
+
+    def column(self, units: Ints) -> list[Decimal | None]:
+        """Convert a column."""
+        return list(map(self.__getitem__, units.tolist()))
+
+    def whole(self, units: Ints) -> list[Decimal]:
+        """Convert a column in which nothing is missing."""
+        return cast("list[Decimal]", self.column(units))
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """Events in time order with their instants."""
+
+    ts_ms: Ints
+    events: list[AnyEvent]
+
+
+def merged(parts: Iterable[Timed], begin_ms: int, end_ms: int) -> list[AnyEvent]:
+    """Return the events with begin <= time < end in time order; of equal instants the earlier part's come first."""
+    parts = tuple(parts)
+    ts_ms = np.concatenate([part.ts_ms for part in parts])
+    events = [event for part in parts for event in part.events]
+    order = np.argsort(ts_ms, kind="stable")
+    first, last = np.searchsorted(ts_ms[order], [begin_ms, end_ms])
+    return [events[index] for index in order[first:last].tolist()]
+
+
+class Feed:
+    """Turns market hours into events; keeps the numbers it has made."""
+
+    def __init__(self, markets: tuple[Market, ...] = MARKETS) -> None:
+        """Prepare for `markets`."""
+        self._px = {m.coin: _Decimals(m.px_decimals) for m in markets}
+        self._mid = {m.coin: _Decimals(m.px_decimals + 1) for m in markets}
+        self._sz = {m.coin: _Decimals(m.sz_decimals) for m in markets}
+        self._oi = {m.coin: _Decimals(m.sz_decimals, sz_rounded_up) for m in markets}
+
+    def parts(self, hour: MarketHour) -> tuple[Timed, ...]:
+        """Return all events of a market hour, one part a channel."""
+        return self.bbo(hour), self.ctx(hour), self.trades(hour)
+
+    def bbo(self, hour: MarketHour) -> Timed:
+        """Return the bbo events of a market hour."""
+        coin = hour.market.coin
+        px, sz = self._px[coin], self._sz[coin]
+        columns = zip(
+            hour.bbo_ts_ms.tolist(),
+            px.column(hour.bid_px),
+            sz.column(hour.bid_sz),
+            px.column(hour.ask_px),
+            sz.column(hour.ask_sz),
+            strict=True,
+        )
+        events: list[AnyEvent] = [
+            BboUpdated(
+                recv_mono_ns=ts_ms * NS_PER_MS,
+                recv_ts_ns=ts_ms * NS_PER_MS,
+                coin=coin,
+                generation=GENERATION,
+                venue_ts_ms=ts_ms,
+                bid_px=bid_px,
+                bid_sz=bid_sz,
+                ask_px=ask_px,
+                ask_sz=ask_sz,
+            )
+            for ts_ms, bid_px, bid_sz, ask_px, ask_sz in columns
+        ]
+        return Timed(hour.bbo_ts_ms, events)
+
+    def ctx(self, hour: MarketHour) -> Timed:
+        """Return the ctx events of a market hour."""
+        coin = hour.market.coin
+        px = self._px[coin]
+        mid2 = np.where(hour.mid2_px == NONE, NONE, hour.mid2_px * 5)
+        premium = [None if e10 == NONE else e10 / 1e10 for e10 in hour.premium_e10.tolist()]
+        columns = zip(
+            hour.ctx_ts_ms.tolist(),
+            px.whole(hour.oracle_px),
+            px.whole(hour.mark_px),
+            self._mid[coin].column(mid2),
+            px.column(hour.impact_bid_px),
+            px.column(hour.impact_ask_px),
+            self._oi[coin].whole(hour.open_interest_sz),
+            hour.funding_e10.tolist(),
+            premium,
+            hour.volume_e6.tolist(),
+            strict=True,
+        )
+        events: list[AnyEvent] = [
+            CtxUpdated(
+                recv_mono_ns=ts_ms * NS_PER_MS,
+                recv_ts_ns=ts_ms * NS_PER_MS,
+                coin=coin,
+                generation=GENERATION,
+                oracle_px=oracle_px,
+                mark_px=mark_px,
+                mid_px=mid_px,
+                impact_bid_px=impact_bid_px,
+                impact_ask_px=impact_ask_px,
+                open_interest_sz=oi_sz,
+                funding_ratio=funding_e10 / 1e10,
+                premium_ratio=premium_ratio,
+                day_ntl_vlm_usd=volume_e6 / 1e6,
+            )
+            for (
+                ts_ms, oracle_px, mark_px, mid_px, impact_bid_px, impact_ask_px, oi_sz, funding_e10, premium_ratio,
+                volume_e6,
+            ) in columns
+        ]  # fmt: skip
+        return Timed(hour.ctx_ts_ms, events)
+
+    def trades(self, hour: MarketHour) -> Timed:
+        """Return the trades of a market hour, one frame a block."""
+        coin = hour.market.coin
+        px, sz = self._px[coin].whole(hour.trade_px), self._sz[coin].whole(hour.trade_sz)
+        frames: dict[int, list[Trade]] = {}
+        for row, ts_ms in enumerate(hour.trade_ts_ms.tolist()):
+            trade = Trade(
+                coin=coin,
+                side="buy" if hour.trade_is_buy[row] else "sell",
+                px=px[row],
+                sz=sz[row],
+                venue_ts_ms=ts_ms,
+                tid=int(hour.trade_tid[row]),
+            )
+            frames.setdefault(ts_ms, []).append(trade)
+        events: list[AnyEvent] = [
+            TradesReceived(
+                recv_mono_ns=ts_ms * NS_PER_MS,
+                recv_ts_ns=ts_ms * NS_PER_MS,
+                generation=GENERATION,
+                trades=tuple(trades),
+            )
+            for ts_ms, trades in frames.items()
+        ]
+        return Timed(np.array(list(frames), dtype=np.int64), events)

@@ -1,0 +1,256 @@
+from collections import Counter
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, get_args
+
+import msgspec
+import pytest
+from core_builders import COIN, START_MONO_NS, START_TS_NS, a_bbo, a_ctx, a_spec, stamps
+from hypothesis import given
+from hypothesis import strategies as st
+from journal_builders import Recorder, record_day
+
+from streaming.contracts.paths import day_of
+from streaming.contracts.projection import NOT_PROJECTED, Projector, Rows
+from streaming.contracts.tables import SESSION_COLUMNS, TABLES
+from streaming.core import effects as fx
+from streaming.core import events as ev
+from streaming.core.errors import InvariantViolation
+from streaming.core.market import Side
+
+DAY_NS = 86_400_000_000_000
+ROW_OUTPUTS = {
+    fx.EpisodeEnded: "episodes",
+    fx.GatesEvaluated: "signals",
+    fx.FollowupTaken: "followups",
+    fx.OrderChanged: "orders",
+    fx.FillApplied: "fills",
+    fx.PositionChanged: "positions",
+    fx.LedgerPosted: "ledger",
+    fx.SpecObserved: "specs",
+    fx.RotationJudged: "rotations",
+    fx.HealthSampled: "health",
+}
+"""Output → table with exactly one row for it."""
+
+
+def _named(table: str, row: tuple[Any, ...]) -> dict[str, Any]:
+    names = [name for name in TABLES[table].names if name not in SESSION_COLUMNS]
+    return dict(zip(names, row, strict=True))
+
+
+def _all(rows: Rows, table: str) -> list[dict[str, Any]]:
+    return [_named(table, row) for (name, _), body in sorted(rows.items()) if name == table for row in body]
+
+
+def _book() -> fx.BookSnapshot:
+    return fx.BookSnapshot(
+        bid_px=Decimal(1), bid_sz=None, ask_px=None, ask_sz=None, oracle_px=None, mark_px=None, spread_bps=None,
+        bbo_age_ms=1, confirmation_age_ms=None, ctx_age_ms=None, oracle_age_ms=None,
+    )  # fmt: skip
+
+
+_SAMPLES: dict[str, Any] = {
+    "str": "text", "int": 7, "bool": True, "Decimal": Decimal("1.5"), "Side": Side.BUY, "GateId": fx.GateId.HALT,
+    "GateStatus": fx.GateStatus.BLOCK, "Phase": ev.Phase.PAPER, "BookSnapshot": _book(), "MarketSpec": a_spec(),
+}  # fmt: skip
+
+
+def _sample(kind: type, **changes: object) -> fx.AnyOutput:
+    """Build an output with plausible values from its field types."""
+    values: dict[str, Any] = {}
+    for field in msgspec.structs.fields(kind):
+        name = getattr(field.type, "__name__", "")
+        if name in _SAMPLES:
+            values[field.name] = _SAMPLES[name]
+        elif name == "dict":
+            values[field.name] = {}
+        elif name == "tuple":
+            values[field.name] = ()
+        else:
+            values[field.name] = None
+    values |= {"ts_ns": START_TS_NS, "mono_ns": START_MONO_NS}
+    names = {field.name for field in msgspec.structs.fields(kind)}
+    sample: fx.AnyOutput = kind(**{name: value for name, value in (values | changes).items() if name in names})
+    return sample
+
+
+@pytest.mark.parametrize("kind", get_args(fx.AnyOutput), ids=lambda kind: kind.__name__)
+def test_every_output_has_a_place(kind: type) -> None:
+    projector = Projector([a_spec()])
+    outputs = [_sample(kind, coin=COIN, signal_id="x")]
+    if kind is fx.SignalRaised:
+        outputs.append(_sample(fx.GatesEvaluated, coin=COIN, signal_id="x"))
+    elif kind is fx.GatesEvaluated:
+        outputs.insert(0, _sample(fx.SignalRaised, coin=COIN, signal_id="x"))
+    elif kind is fx.TradesAccepted:
+        trade = ev.Trade(coin=COIN, side="buy", px=Decimal(1), sz=Decimal(1), venue_ts_ms=1, tid=1)
+        outputs = [fx.TradesAccepted(ts_ns=START_TS_NS, mono_ns=1, trades=(trade,))]
+    projector.feed(1, ev.TimerFired(**stamps(0)), outputs)
+    assert bool(projector.take()) is (kind not in NOT_PROJECTED)
+
+
+def test_bbo_row_keeps_null_sides_and_both_clocks() -> None:
+    projector = Projector([a_spec()])
+    event = a_bbo(5, bid_px=None)
+    projector.feed(9, event, ())
+    ((key, rows),) = projector.take().items()
+    assert key == ("bbo", day_of(START_TS_NS))
+    row = _named("bbo", rows[0])
+    assert (row["seq"], row["coin"], row["asset_id"], row["spec_version"]) == (9, COIN, 110_002, a_spec().spec_version)
+    assert (row["bid_px"], row["bid_sz"], row["ask_px"]) == (None, None, Decimal("100.02"))
+    assert (row["recv_ts_ns"], row["recv_mono_ns"]) == (event.recv_ts_ns, event.recv_mono_ns)
+
+
+def test_ctx_statistics_are_floats_and_may_be_missing() -> None:
+    projector = Projector([a_spec()])
+    projector.feed(1, msgspec.structs.replace(a_ctx(1, open_interest_sz="12.00000001"), day_ntl_vlm_usd=None), ())
+    (row,) = _all(projector.take(), "ctx")
+    assert row["open_interest_sz"] == 12.00000001
+    assert isinstance(row["open_interest_sz"], float)
+    assert row["day_ntl_vlm_usd"] is None
+
+
+def test_unknown_coin_has_no_row_and_is_counted() -> None:
+    projector = Projector([a_spec()])
+    projector.feed(1, a_bbo(1, coin="xyz:OTHER"), ())
+    projector.feed(2, a_ctx(1, coin="xyz:OTHER"), ())
+    assert projector.take() == {}
+    assert projector.unknown_coin_count == 2
+
+
+def test_spec_version_follows_polls_and_returns() -> None:
+    projector = Projector([a_spec(spec_version="v1")])
+    for seq, version in enumerate(["v2", "v1"], 1):
+        spec = a_spec(spec_version=version)
+        projector.feed(2 * seq, ev.SpecsReceived(**stamps(0), specs=(spec,)), ())
+        projector.feed(2 * seq + 1, a_bbo(seq), ())
+    assert [row["spec_version"] for row in _all(projector.take(), "bbo")] == ["v2", "v1"]
+
+
+def test_signal_carries_the_gates_answer_and_gates_all_eight_rows(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path)
+    record_day(recorder)
+    recorder.close()
+    projector = Projector(recorder.specs)
+    for seq, (event, outputs) in enumerate(zip(recorder.inputs, recorder.outputs, strict=True), 1):
+        projector.feed(seq, event, outputs)
+    rows = projector.take()
+    (signal,) = _all(rows, "signals")
+    gates = _all(rows, "gates")
+    assert {gate["gate"] for gate in gates} == set(fx.GateId)
+    assert {gate["signal_id"] for gate in gates} == {signal["signal_id"]}
+    blocking = [gate["gate"] for gate in gates if gate["status"] == "block"]
+    assert signal["is_blocked"] is True
+    assert signal["blocked_by"].split(",")[: len(blocking)] == blocking
+
+
+@given(data=st.data())
+def test_i27_rows_out_are_outputs_in_whatever_the_split(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Conservation: however the stream is cut into parts, every input and output has its rows, once."""
+    recorder = Recorder(tmp_path_factory.mktemp("j"))
+    record_day(recorder)
+    recorder.close()
+    cuts = data.draw(st.sets(st.integers(1, len(recorder.inputs))))
+    projector = Projector(recorder.specs)
+    taken: dict[str, list[tuple[Any, ...]]] = {}
+    for seq, (event, outputs) in enumerate(zip(recorder.inputs, recorder.outputs, strict=True), 1):
+        projector.feed(seq, event, outputs)
+        if seq in cuts or seq == len(recorder.inputs):
+            for (table, _), body in projector.take().items():
+                assert body
+                taken.setdefault(table, []).extend(body)
+    flat = [output for outputs in recorder.outputs for output in outputs]
+    kinds = Counter(map(type, flat))
+    counts = {table: len(body) for table, body in taken.items()}
+    inputs = Counter(map(type, recorder.inputs))
+    assert counts["bbo"] == inputs[ev.BboUpdated]
+    assert counts["ctx"] == inputs[ev.CtxUpdated]
+    assert counts["gates"] == 8 * kinds[fx.GatesEvaluated]
+    assert counts["trades"] == sum(len(o.trades) for o in flat if isinstance(o, fx.TradesAccepted))
+    for kind, table in ROW_OUTPUTS.items():
+        assert counts.get(table, 0) == kinds[kind], table
+    for table, body in taken.items():
+        key = [name for name in TABLES[table].primary_key if name not in SESSION_COLUMNS]
+        keys = [tuple(_named(table, row)[name] for name in key) for row in body]
+        assert len(set(keys)) == len(keys), f"{table}: primary key {key} is not unique"
+
+
+@given(offset_ns=st.integers(-3 * DAY_NS, 3 * DAY_NS))
+def test_i29_f81_day_is_that_of_the_rows_own_stamp(offset_ns: int) -> None:
+    midnight = (START_TS_NS // DAY_NS) * DAY_NS
+    projector = Projector([a_spec()])
+    for seq, ts_ns in enumerate((midnight - 1, midnight, midnight + offset_ns), 1):
+        projector.feed(seq, msgspec.structs.replace(a_bbo(seq), recv_ts_ns=ts_ns), ())
+    for (_, day), rows in projector.take().items():
+        assert {day_of(_named("bbo", row)["recv_ts_ns"]) for row in rows} == {day}
+
+
+def test_episode_belongs_to_the_day_it_began() -> None:
+    midnight = (START_TS_NS // DAY_NS) * DAY_NS
+    ended = _sample(fx.EpisodeEnded, coin=COIN, ts_ns=midnight + 5, begin_ts_ns=midnight - 5)
+    projector = Projector([a_spec()])
+    projector.feed(1, ev.TimerFired(**stamps(0)), [ended])
+    assert list(projector.take()) == [("episodes", day_of(midnight - 5))]
+
+
+def test_filter_day_keeps_only_that_day() -> None:
+    midnight = (START_TS_NS // DAY_NS) * DAY_NS
+    projector = Projector([a_spec()], filter_day=day_of(midnight))
+    for seq, ts_ns in enumerate((midnight - 1, midnight, midnight + DAY_NS - 1, midnight + DAY_NS), 1):
+        projector.feed(seq, msgspec.structs.replace(a_bbo(seq), recv_ts_ns=ts_ns), ())
+    assert [row["seq"] for row in _all(projector.take(), "bbo")] == [2, 3]
+
+
+def test_two_transitions_of_one_gate_in_one_step_are_two_rows() -> None:
+    changed = _sample(fx.GateChanged, coin=COIN)
+    projector = Projector([a_spec()])
+    projector.feed(3, ev.TimerFired(**stamps(0)), [changed, changed])
+    rows = _all(projector.take(), "events")
+    assert [(row["seq"], row["ordinal"], row["kind"]) for row in rows] == [
+        (3, 0, "gate_changed"),
+        (3, 1, "gate_changed"),
+    ]
+
+
+def test_malformed_frame_is_a_row_before_the_outputs_of_its_step() -> None:
+    event = ev.FrameMalformed(**stamps(0), generation=1, channel="bbo", reason="x" * 500)
+    projector = Projector([a_spec()])
+    projector.feed(3, event, [_sample(fx.LatchChanged)])
+    first, second = _all(projector.take(), "events")
+    assert (first["ordinal"], first["kind"], first["subject"], len(first["detail"])) == (
+        -1,
+        "malformed_frame",
+        "bbo",
+        200,
+    )
+    assert (second["ordinal"], second["kind"]) == (0, "latch_changed")
+
+
+def test_i07_signal_without_gates_is_our_bug() -> None:
+    projector = Projector([a_spec()])
+    with pytest.raises(InvariantViolation, match="I-07"):
+        projector.feed(1, ev.TimerFired(**stamps(0)), [_sample(fx.SignalRaised, coin=COIN)])
+    with pytest.raises(InvariantViolation, match="I-07"):
+        Projector([a_spec()]).feed(1, ev.TimerFired(**stamps(0)), [_sample(fx.GatesEvaluated, coin=COIN)])
+
+
+def test_session_began_resolves_the_configuration() -> None:
+    projector = Projector([a_spec()])
+    projector.session_began(START_TS_NS, "0.1.0", "{}", 0)
+    (row,) = _all(projector.take(), "configs")
+    assert (row["coin"], row["asset_id"], row["code_version"], row["config_json"]) == ("", -1, "0.1.0", "{}")
+
+
+def test_rotation_is_a_row_and_an_event() -> None:
+    judged = _sample(
+        fx.RotationJudged, markets=(ev.MarketAllowance(coin=COIN, ntl_max=Decimal(50)),), reasons=(), is_accepted=True
+    )
+    projector = Projector([a_spec()])
+    projector.feed(1, ev.TimerFired(**stamps(0)), [judged])
+    rows = projector.take()
+    (rotation,), (event,) = _all(rows, "rotations"), _all(rows, "events")
+    assert (rotation["market_count"], rotation["markets_json"]) == (1, '{"xyz:NVDA": "50"}')
+    assert (event["kind"], event["state"], event["value"]) == ("rotation_judged", "applied", 7.0)

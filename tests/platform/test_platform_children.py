@@ -1,0 +1,82 @@
+"""What `hip3 up` starts, it ends: also a child that ignores SIGTERM and a grandchild that left the group."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from hip3_platform.cli.children import Children
+
+STUBBORN = """
+import signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+def _wait_for(condition, patience_s: float = 10.0) -> None:  # noqa: ANN001 - a test's own helper
+    deadline = time.monotonic() + patience_s
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen in time"
+        os.sched_yield()
+
+
+def test_children_end_all_leaves_no_process_even_stubborn_or_escaped(tmp_path: Path) -> None:
+    children = Children(tmp_path, mark=f"test-{os.getpid()}")
+    child = children.start("stubborn", [sys.executable, "-c", STUBBORN], env=dict(os.environ), cwd=tmp_path)
+    _wait_for(lambda: "ready" in child.last_lines())
+    assert len(children.descendants()) == 2
+    assert children.end_all(patience_s=0.3) == []
+    assert children.descendants() == []
+
+
+def test_children_dead_names_a_service_that_ended_but_no_task(tmp_path: Path) -> None:
+    children = Children(tmp_path, mark=f"dead-{os.getpid()}")
+    task = children.start("task", [sys.executable, "-c", ""], env=dict(os.environ), cwd=tmp_path, is_task=True)
+    task.process.wait()
+    assert children.dead() is None
+    service = children.start("service", [sys.executable, "-c", "print('why')"], env=dict(os.environ), cwd=tmp_path)
+    service.process.wait()
+    assert children.dead() is service
+    assert service.last_lines() == "why"
+
+
+def test_up_occupied_port_names_port_and_flag(tmp_path: Path) -> None:
+    with socket.socket() as occupant:
+        occupant.bind(("127.0.0.1", 0))
+        occupant.listen()
+        port = occupant.getsockname()[1]
+        done = subprocess.run(
+            [sys.executable, "-m", "streaming.cli", "up", "--venue-port", str(port), "--warehouse", str(tmp_path)],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 6
+    assert f"port {port} is occupied" in done.stderr
+    assert "--venue-port" in done.stderr
+
+
+def test_up_outside_a_checkout_says_what_it_expected(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "streaming.cli", "up", "--once", "--root", str(tmp_path)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "workspace.yaml" in done.stderr
+
+
+@pytest.mark.parametrize("days", ["0", "-1"])
+def test_up_days_below_one_is_refused(days: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "streaming.cli", "up", "--once", "--days", days],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "--days" in done.stderr

@@ -1,0 +1,361 @@
+"""Every metric moves: each journey below drives the real parts, and together they must move whatever is registered.
+
+The predecessor shipped fourteen metrics that never moved; the last test of this file is why that can not happen here.
+"""
+
+import asyncio
+import json
+import random
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from core_builders import (
+    COIN,
+    WARM_MS,
+    a_bbo,
+    a_ctx,
+    a_poll,
+    a_rotation,
+    a_spec,
+    a_status,
+    a_timer,
+    a_trade,
+    a_warm_engine,
+    an_engine,
+    events_until_ready,
+    feed,
+    limits_with,
+    some_trades,
+    stamps,
+    warm_events,
+)
+from loopback_feed import run, websocket_server
+from prometheus_client import CollectorRegistry
+from shell_parts import a_shell
+from websockets.asyncio.server import ServerConnection
+
+from streaming.core.effects import AnyOutput
+from streaming.core.engine import step
+from streaming.core.events import (
+    AnyEvent,
+    ArmRequested,
+    ConnectionLost,
+    ConnectionOpened,
+    Phase,
+    PhaseRequested,
+    ResetRequested,
+    SpecsReceived,
+    StopRequested,
+)
+from streaming.core.state import ControlState, EngineState
+from streaming.hyperliquid.session import Session, Subscription
+from streaming.shell.broadcast import QUEUE_MAX, Broadcast
+from streaming.shell.child import Child, watch_backlog
+from streaming.shell.faults import Faults
+from streaming.shell.feed import Feed
+from streaming.shell.health import Health
+from streaming.shell.metrics import Metrics
+from streaming.shell.telemetry import Telemetry, mark_mid_gap_bps, reconnect_label
+from streaming.shell.transport import transport_factory
+
+T = WARM_MS
+
+
+class Engine:
+    """The real engine with a telemetry that sees all its outputs."""
+
+    def __init__(self, state: EngineState) -> None:
+        self.state = state
+        self.metrics = Metrics()
+        self.telemetry = Telemetry(self.metrics, state.markets)
+        self.outputs: list[AnyOutput] = []
+
+    def feed(self, *events: AnyEvent) -> None:
+        for event in events:
+            outputs = step(self.state, event)
+            self.telemetry.outputs_taken(outputs)
+            self.outputs += outputs
+
+    def value(self, name: str, **labels: str) -> float:
+        value = self.metrics.registry.get_sample_value(name, labels)
+        assert value is not None, f"{name} {labels} does not exist"
+        return value
+
+
+def an_engine_with_everything() -> Engine:
+    """Signals on both sides of two markets, paper fills, gates that block, controls, rotation: all of it decided."""
+    engine = Engine(a_warm_engine(a_spec(), a_spec("xyz:GOLD")))
+    engine.telemetry.control_carried(ControlState())
+    operator = {"operator": "me", "command_id": 1}
+    engine.feed(
+        PhaseRequested(**stamps(T), **operator, phase=Phase.PAPER, reason="try"),
+        ArmRequested(**stamps(T), **operator, is_armed=True),
+        a_rotation(T, account=""),
+        some_trades(T, a_trade(T)),
+        a_ctx(T, oracle_px="100.20"),  # a buy signal, oracle-led
+        a_timer(T + 6_500),  # matched, followed up, closed by the time stop
+        a_bbo(T + 6_600),
+        a_ctx(T + 6_600),  # the episode ends
+        a_bbo(T + 6_700, bid_px=None),
+        a_bbo(T + 6_800),
+        a_poll(T + 6_900, a_status(is_halted=True)),
+        a_ctx(T + 7_000, oracle_px="100.20"),  # blocked
+        a_timer(T + 9_000),
+        StopRequested(**stamps(T + 9_000), **operator, reason="test"),
+        SpecsReceived(**stamps(T + 9_100), specs=(a_spec(taker_fee_bps="1.8"), a_spec("xyz:GOLD"))),
+        ConnectionLost(**stamps(T + 9_200), generation=1, reason="closed_1012"),
+        a_timer(T + 11_000),
+    )
+    return engine
+
+
+def engine_journey(_tmp_path: Path) -> CollectorRegistry:
+    return an_engine_with_everything().metrics.registry
+
+
+def blocked_gate_journey(_tmp_path: Path) -> CollectorRegistry:
+    """A gate that blocks and lets go again, a signal that sizing refuses, and a cross that raises no signal."""
+    engine = Engine(a_warm_engine(limits=limits_with(sizing={"order_ntl_min": Decimal(40), "order_ntl_max": Decimal(50)})))
+    engine.feed(
+        a_ctx(T + 50, oracle_px="100.05"),  # crosses, but by less than it costs
+        a_timer(T + 12_000),  # ctx and bbo grow too old
+        a_ctx(T + 12_100),
+        a_bbo(T + 12_100),
+        a_timer(T + 14_000),
+        a_bbo(T + 14_100, ask_sz="0.1"),
+        a_ctx(T + 14_200, oracle_px="100.20"),
+        a_bbo(T + 14_300, ask_px="100.03", ask_sz="0.1"),
+        a_timer(T + 16_000),
+    )
+    return engine.metrics.registry
+
+
+def holding_journey(_tmp_path: Path) -> CollectorRegistry:
+    """A market from its first frame to a position that is still held."""
+    engine = Engine(an_engine())
+    engine.feed(*events_until_ready(0), *warm_events(100))
+    engine.feed(
+        PhaseRequested(**stamps(T), command_id=1, operator="me", phase=Phase.PAPER, reason="try"),
+        ArmRequested(**stamps(T), command_id=2, operator="me", is_armed=True),
+        a_ctx(T, oracle_px="100.20"),
+        a_timer(T + 1_000),
+    )
+    return engine.metrics.registry
+
+
+def feed_journey(tmp_path: Path) -> CollectorRegistry:
+    """A connection with more subscriptions than a minute allows, every kind of frame, and its end."""
+    plan = tuple(Subscription("bbo", f"xyz:C{i}") for i in range(1_950))
+    frames = [
+        {"channel": "bbo", "data": {"coin": COIN, "time": 1, "bbo": [None, None]}},
+        {"channel": "bbo", "data": {"coin": COIN, "time": 2, "bbo": [None, None]}},
+        {"channel": "error", "data": "Invalid subscription"},
+        {"channel": "bbo", "data": 5},
+        {"channel": "activeSpotAssetCtx", "data": {"coin": "@1", "ctx": json.loads(_SPOT_CTX)}},
+    ]
+
+    async def script(server: ServerConnection) -> None:
+        for frame in frames:
+            await server.send(json.dumps(frame))
+        await server.close(1012)
+
+    async def play() -> CollectorRegistry:
+        shell = a_shell(tmp_path)
+        async with websocket_server(script) as url:
+            parts = Feed(
+                url=url,
+                session=Session(plan, random=random.Random(1)),
+                subscription_count=len(plan),
+                new_transport=transport_factory("picows"),
+                runtime=shell.runtime,
+                clock=shell.clock,
+                telemetry=shell.telemetry,
+                faults=Faults(),
+            )
+            task = asyncio.create_task(parts.run())
+            while not shell.telemetry.reconnect_count:
+                await asyncio.sleep(0.001)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        shell.close()
+        return shell.metrics.registry
+
+    return run(play())
+
+
+def health_journey(tmp_path: Path) -> CollectorRegistry:
+    async def play() -> CollectorRegistry:
+        shell = a_shell(tmp_path)
+        shell.runtime.apply(ConnectionOpened(**stamps(0), generation=1))
+        health = Health(
+            runtime=shell.runtime,
+            journal=_LateJournal(),  # type: ignore[arg-type]
+            clock=shell.clock,
+            metrics=shell.metrics,
+            rate_uses=lambda _: {"messages": Decimal("0.5")},
+        )
+        health.sample(loop_lag_ms=12)
+        shell.close()
+        return shell.metrics.registry
+
+    return run(play())
+
+
+class _LateJournal:
+    """A journal on a slow disk."""
+
+    sync_lag_ms = 40
+    is_healthy = True
+
+
+def process_journey(tmp_path: Path) -> CollectorRegistry:
+    """What the supervisor shows: identity, backlog, a child that dies, lost log lines, readers of events."""
+    metrics = Metrics()
+
+    async def play() -> None:
+        child = asyncio.create_task(Child(["-c", "raise SystemExit(3)"], metrics).run())
+        (tmp_path / "000001.jnl").write_bytes(b"")
+        watch_backlog(metrics, tmp_path, now_ts_s=(tmp_path / "000001.jnl").stat().st_mtime + 5, dropped_line_count=2)
+        metrics.info.labels("1", "sim", "s1").set(1)
+        metrics.control_requests.labels("/v1/status", "200").inc()
+        broadcast = Broadcast(metrics)
+        broadcast.join()
+        engine = an_engine_with_everything()
+        for _ in range(QUEUE_MAX):
+            broadcast.publish(engine.outputs[:40])
+        broadcast.join()
+        while not metrics.registry.get_sample_value("hip3_projection_restarts_total"):
+            await asyncio.sleep(0.005)
+        child.cancel()
+        await asyncio.gather(child, return_exceptions=True)
+
+    run(play())
+    return metrics.registry
+
+
+_SPOT_CTX = '{"dayNtlVlm":"1","prevDayPx":"1","markPx":"1","midPx":"1","circulatingSupply":"1"}'
+JOURNEYS: tuple[Callable[[Path], CollectorRegistry], ...] = (
+    engine_journey,
+    blocked_gate_journey,
+    holding_journey,
+    feed_journey,
+    health_journey,
+    process_journey,
+)
+
+
+def samples(registry: CollectorRegistry) -> Iterator[tuple[str, str, float]]:
+    for family in registry.collect():
+        for sample in family.samples:
+            yield family.name, f"{sample.name}{sorted(sample.labels.items())}", sample.value
+
+
+@pytest.fixture(scope="module")
+def moved(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """Names of all metrics that any journey moved away from where they begin."""
+    began = {key: value for _, key, value in samples(Metrics().registry)}
+    return {
+        name
+        for journey in JOURNEYS
+        for name, key, value in samples(journey(tmp_path_factory.mktemp(journey.__name__)))
+        if value != began.get(key, 0.0)
+    }
+
+
+@pytest.mark.parametrize("name", sorted({name for name, _, _ in samples(Metrics().registry)} | {
+    family.name for family in Metrics().registry.collect()
+}))  # fmt: skip
+def test_telemetry_every_registered_metric_moves(moved: set[str], name: str) -> None:
+    assert name in moved
+
+
+def test_telemetry_counts_what_the_engine_decided() -> None:
+    engine = an_engine_with_everything()
+    side = {"coin": COIN, "side": "buy"}
+    assert engine.value("hip3_signals_total", **side, origin="oracle_led") == 2
+    assert engine.value("hip3_cross_count_total", **side) == 2
+    assert engine.value("hip3_edge_bps_count", **side) == 2
+    assert engine.value("hip3_gate_blocked_total", gate="halt", coin=COIN) == 1
+    assert engine.value("hip3_followups_total", offset_ms="1000", is_missing="false") == 2
+    assert engine.value("hip3_fills_total", mode="paper", coin=COIN, side="buy") == 1
+    assert engine.value("hip3_stop_latch") == 1
+    assert engine.value("hip3_rotation_version") == 1
+    assert engine.value("hip3_phase", phase="paper") == 1
+    assert engine.value("hip3_ws_connected") == 0
+    assert engine.value("hip3_bbo_null_total", coin=COIN) == 1
+
+
+def test_telemetry_ages_are_measured_away_from_updates() -> None:
+    """An age taken at an update is always 0: the fixed clock of the engine makes it honest."""
+    engine = Engine(a_warm_engine())
+    engine.feed(a_bbo(T + 100), a_ctx(T + 200), a_timer(T + 3_000))
+    assert engine.value("hip3_bbo_age_ms", coin=COIN) >= 1_000
+    assert engine.value("hip3_ctx_age_ms", coin=COIN) >= 1_000
+
+
+def test_telemetry_latch_goes_back_after_reset() -> None:
+    engine = an_engine_with_everything()
+    engine.feed(ResetRequested(**stamps(T + 12_000), command_id=2, reason="looked", operator="me"))
+    assert engine.value("hip3_stop_latch") == 0
+    assert engine.value("hip3_entries_closed", control="stop_latch") == 0
+
+
+def test_telemetry_carried_control_shows_before_any_change() -> None:
+    state = a_warm_engine()
+    feed(state, StopRequested(**stamps(T), command_id=1, reason="test", operator="me"), a_rotation(T, account=""))
+    metrics = Metrics()
+    Telemetry(metrics, state.markets).control_carried(state.control)
+    assert metrics.registry.get_sample_value("hip3_stop_latch") == 1
+    assert metrics.registry.get_sample_value("hip3_rotation_version") == 1
+
+
+def test_telemetry_coin_outside_the_registry_gets_no_label_of_its_own() -> None:
+    metrics = Metrics()
+    telemetry = Telemetry(metrics, ("xyz:OTHER",))
+    state = a_warm_engine()
+    telemetry.outputs_taken(feed(state, a_ctx(T, oracle_px="100.20")))
+    assert COIN not in metrics.render().decode()
+    assert metrics.registry.get_sample_value(
+        "hip3_signals_total", {"coin": "other", "side": "buy", "origin": "oracle_led"}
+    )
+
+
+def test_telemetry_first_frame_of_a_subscription_is_no_latency() -> None:
+    metrics = Metrics()
+    telemetry = Telemetry(metrics, (COIN,))
+    for _ in range(3):
+        telemetry.frame_received(a_bbo(0))
+    assert metrics.registry.get_sample_value("hip3_feed_latency_ms_count", {"channel": "bbo"}) == 2
+
+
+@pytest.mark.parametrize(
+    ("reason", "label"),
+    [
+        ("closed_1012", "closed"),
+        ("connection_ended", "ended"),
+        ("not_sent", "not_opened"),
+        ("ping_timeout", "ping_timeout"),
+        ("data_silence", "data_silence"),
+        ("malformed_frames", "malformed"),
+        ("time_regression xyz:NVDA bbo", "time_regression"),
+        ("{hostile}\n", "other"),
+    ],
+)
+def test_telemetry_reconnect_reasons_are_a_closed_set(reason: str, label: str) -> None:
+    assert reconnect_label(reason) == label
+
+
+def test_telemetry_mark_mid_gap_needs_both_sides_and_mark() -> None:
+    assert mark_mid_gap_bps(Decimal(99), Decimal(101), Decimal(101)) == 100
+    assert mark_mid_gap_bps(None, Decimal(101), Decimal(101)) is None
+    assert mark_mid_gap_bps(Decimal(99), Decimal(101), None) is None
+
+
+def test_metrics_names_have_prefix_and_counters_their_suffix() -> None:
+    text = Metrics().render().decode()
+    names = [line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")]
+    assert all(name.startswith("hip3_") for name in names)
+    assert "_created" not in text
+

@@ -1,0 +1,438 @@
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from random import Random
+
+import aiohttp
+import pytest
+
+from streaming.core.events import BboUpdated
+from streaming.hyperliquid.decode import decode_frame
+from streaming.hyperliquid.session import Drop, Send, Session, Subscription
+from streaming.shell.registry import load_registry
+from streaming.shell.rest import InfoClient
+from streaming.sim import clients
+from streaming.sim.clients import Client, Hub
+from streaming.sim.generator import Generator
+from streaming.sim.info import Info
+from streaming.sim.listing import specs_of, statuses_of
+from streaming.sim.player import Player
+from streaming.sim.server import GREETING, PortOccupiedError, VenueServer
+from streaming.sim.subscriptions import Topic, wanted
+from streaming.sim.tape import Tape
+from streaming.sim.universe import BY_COIN, MARKETS
+
+NOW_MS = 494_870 * 3_600_000 + 1_234_567
+USER = "0x" + "ab" * 20
+GENERATOR = Generator(7)
+
+
+class Venue:
+    def __init__(self, http: aiohttp.ClientSession, port: int) -> None:
+        self.http = http
+        self.base = f"http://127.0.0.1:{port}"
+
+    async def info(self, request: object) -> tuple[int, str]:
+        async with self.http.post(self.base + "/info", json=request) as response:
+            return response.status, await response.text()
+
+    @asynccontextmanager
+    async def socket(self) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        async with self.http.ws_connect(self.base + "/ws") as socket:
+            assert (await socket.receive()).data == GREETING
+            yield socket
+
+
+def with_venue(test: Callable[[Venue], Awaitable[None]]) -> None:
+    async def main() -> None:
+        server = VenueServer(GENERATOR)
+        async with server.serving(0) as port, aiohttp.ClientSession() as http, asyncio.timeout(20):
+            await test(Venue(http, port))
+
+    asyncio.run(main())
+
+
+async def ask(socket: aiohttp.ClientWebSocketResponse, request: object) -> dict[str, object]:
+    await socket.send_json(request)
+    answer: dict[str, object] = (await socket.receive()).json()
+    return answer
+
+
+def subscribe(**subscription: object) -> dict[str, object]:
+    return {"method": "subscribe", "subscription": subscription}
+
+
+# Info
+
+
+def test_info_real_client_reads_every_body() -> None:
+    async def test(venue: Venue) -> None:
+        client = InfoClient(venue.base, session=venue.http)
+        dexes = await client.perp_dexs()
+        assert dexes[0] is None
+        assert dexes[1] is not None
+        assert dexes[1].name == "xyz"
+        assert [market.name for market in (await client.meta("xyz")).universe] == [m.coin for m in MARKETS]
+        status, text = await venue.info({"type": "allPerpMetas"})
+        assert status == 200
+        assert [set(meta) for meta in json.loads(text)] == [{"universe", "marginTables", "collateralToken"}] * len(
+            dexes
+        )
+        meta, ctxs = await client.meta_and_asset_ctxs("xyz")
+        for market, ctx in zip(meta.universe, ctxs, strict=True):
+            assert market.name == ctx.coin
+            assert abs(float(ctx.oracle_px) / BY_COIN[ctx.coin].px - 1) < 0.1
+        limits = await client.perp_dex_limits("xyz")
+        assert limits is not None
+        assert set(limits.oi_cap_ntl_by_coin) == set(BY_COIN)
+        for ctx in ctxs:
+            assert ctx.open_interest_sz * ctx.mark_px < limits.oi_cap_ntl_by_coin[ctx.coin]
+        assert await client.perp_dex_status("xyz") > 0
+        assert await client.perps_at_open_interest_cap("xyz") == frozenset()
+        assert (await client.user_fees(USER)).user_cross_rate == Decimal("0.00045")
+        assert not (await client.exchange_status()).is_special
+        assert "USDC" in await client.spot_names()
+
+    with_venue(test)
+
+
+def test_info_real_registry_plans_the_specs_that_history_uses() -> None:
+    async def test(venue: Venue) -> None:
+        plan = await load_registry(InfoClient(venue.base, session=venue.http), ("xyz",), None)
+        assert plan.refusals == ()
+        assert plan.warnings == ()
+        assert plan.specs == specs_of()
+
+    with_venue(test)
+    by_coin = {spec.coin: spec for spec in specs_of()}
+    assert by_coin["xyz:NVDA"].asset_id == 110_002
+    assert by_coin["xyz:NVDA"].taker_fee_bps == Decimal("0.9")
+    assert by_coin["xyz:GOLD"].taker_fee_bps == Decimal(9)
+    assert by_coin["xyz:HOOD"].margin_mode == "noCross"
+    assert all(status.oi_cap_ntl for status in statuses_of())
+
+
+def test_info_wrong_requests_get_the_documented_errors() -> None:
+    async def test(venue: Venue) -> None:
+        bad_shape = "Failed to deserialize the JSON body into the target type"
+        for request in ({"type": "bogus"}, {}, [], {"type": "userFees", "user": "me"}, {"type": "l2Book"}, {"type": 1}):
+            assert await venue.info(request) == (422, bad_shape)
+        assert await venue.info({"type": "meta", "dex": "nope"}) == (500, "null")
+        assert await venue.info({"type": "l2Book", "coin": "xyz:NOPE"}) == (200, "null")
+        assert await venue.info({"type": "perpDexLimits", "dex": ""}) == (200, "null")
+        json_type = {"Content-Type": "application/json"}
+        async with venue.http.post(venue.base + "/info", data=b"{", headers=json_type) as response:
+            assert (response.status, await response.text()) == (400, "Failed to parse the request body as JSON")
+        async with venue.http.post(venue.base + "/info", data=b"{}") as response:
+            assert response.status == 415
+        async with venue.http.get(venue.base + "/info") as response:
+            assert response.status == 405
+
+    with_venue(test)
+
+
+# Websocket
+
+
+def test_socket_subscription_is_acked_before_its_snapshot() -> None:
+    async def test(venue: Venue) -> None:
+        async with venue.socket() as socket:
+            for channel in ("bbo", "activeAssetCtx", "trades", "l2Book"):
+                answer = await ask(socket, subscribe(type=channel, coin="xyz:NVDA"))
+                assert answer["channel"] == "subscriptionResponse"
+                while (first := (await socket.receive()).json())["channel"] != channel:
+                    assert first["channel"] in {"bbo", "activeAssetCtx", "trades"}  # of those before, which go on
+                event = decode_frame(json.dumps(first), generation=1, recv_mono_ns=0, recv_ts_ns=0)
+                assert type(event).__name__ in {"BboUpdated", "CtxUpdated", "TradesReceived", "BookUpdated"}
+
+    with_venue(test)
+
+
+def test_socket_real_session_gets_every_subscription_confirmed() -> None:
+    async def test(venue: Venue) -> None:
+        wanted_streams = tuple(
+            Subscription(channel=channel, coin=market.coin, fast=channel == "l2Book")
+            for market in MARKETS
+            for channel in ("bbo", "activeAssetCtx", "trades", "l2Book")
+        )
+        session = Session(wanted_streams, random=Random(1))  # noqa: S311 - jitter
+        seen: set[str] = set()
+        async with venue.socket() as socket:
+            for action in session.connection_opened(0):
+                assert isinstance(action, Send)
+                await socket.send_str(action.frame.decode())
+            while session.unacked or len(seen) < len(MARKETS):
+                text = (await socket.receive()).data
+                event = decode_frame(text, generation=session.generation, recv_mono_ns=0, recv_ts_ns=0)
+                if isinstance(event, BboUpdated):
+                    seen.add(event.coin)
+                assert not any(isinstance(action, Drop) for action in session.frame_received(event, 0))
+        assert not session.given_up
+
+    with_venue(test)
+
+
+def test_socket_ack_echoes_the_normalised_subscription() -> None:
+    async def test(venue: Venue) -> None:
+        async with venue.socket() as socket:
+            answer = await ask(socket, subscribe(type="l2Book", coin="xyz:NVDA", fast=True, colour="red"))
+            assert answer["data"] == {
+                "method": "subscribe",
+                "subscription": {
+                    "type": "l2Book",
+                    "coin": "xyz:NVDA",
+                    "nSigFigs": None,
+                    "mantissa": None,
+                    "fast": True,
+                },
+            }
+            snapshot = (await socket.receive()).json()["data"]
+            assert snapshot["fast"] is True
+            assert [len(side) for side in snapshot["levels"]] == [5, 5]
+            again = await ask(socket, subscribe(type="l2Book", coin="xyz:NVDA", fast=True))
+            text = '{"type":"l2Book","coin":"xyz:NVDA","nSigFigs":null,"mantissa":null,"fast":true}'
+            assert again == {"channel": "error", "data": f"Already subscribed: {text}"}
+
+    with_venue(test)
+
+
+@pytest.mark.parametrize(
+    "subscription",
+    [
+        {"type": "bbo", "coin": "xyz:nvda"},
+        {"type": "bbo", "coin": "XYZ:NVDA"},
+        {"type": "activeAssetCtx", "coin": "NVDA"},
+        {"type": "l2Book", "coin": "xyz:NVDA", "nSigFigs": 6},
+        {"type": "l2Book", "coin": "xyz:NVDA", "mantissa": 2},
+    ],
+)
+def test_socket_unknown_coin_closes_the_connection_without_a_close_frame(subscription: dict[str, object]) -> None:
+    async def test(venue: Venue) -> None:
+        async with venue.socket() as socket:
+            await socket.send_json({"method": "subscribe", "subscription": subscription})
+            message = await socket.receive()
+            assert message.type is aiohttp.WSMsgType.CLOSED
+            assert socket.close_code == 1006
+        async with venue.socket() as other:  # nobody else is hurt
+            assert await ask(other, {"method": "ping"}) == {"channel": "pong"}
+
+    with_venue(test)
+
+
+def test_socket_unreadable_requests_get_the_error_text_and_stay_open() -> None:
+    async def test(venue: Venue) -> None:
+        async with venue.socket() as socket:
+            for text in (
+                "{bad",
+                "[]",
+                '{"method":"dance"}',
+                '{"method":"subscribe"}',
+                '{"method":"subscribe","subscription":{"type":"bbo","coin":["BTC","ETH"]}}',
+                '{"method":"subscribe","subscription":{"type":"nothing"}}',
+                '{"method":"post","request":{"type":"info","payload":{"type":"perpDexs"}}}',
+            ):
+                await socket.send_str(text)
+                answer = (await socket.receive()).json()
+                assert answer == {
+                    "channel": "error",
+                    "data": f"Error parsing JSON into valid websocket request: {text}",
+                }
+            answer = await ask(socket, subscribe(type="l2Book", coin="xyz:NVDA", nSigFigs=3))
+            assert str(answer["data"]).startswith("Invalid subscription")
+            assert await ask(socket, {"method": "ping"}) == {"channel": "pong"}
+
+    with_venue(test)
+
+
+def test_socket_unsubscribe_ends_the_stream_and_a_second_one_is_an_error() -> None:
+    async def test(venue: Venue) -> None:
+        async with venue.socket() as socket:
+            stream = {"type": "userFills", "user": USER}
+            answer = await ask(socket, {"method": "subscribe", "subscription": stream})
+            assert answer["channel"] == "subscriptionResponse"
+            snapshot = (await socket.receive()).json()
+            assert snapshot["data"] == {"isSnapshot": True, "user": USER, "fills": []}
+            answer = await ask(socket, {"method": "unsubscribe", "subscription": stream})
+            assert answer["channel"] == "subscriptionResponse"
+            answer = await ask(socket, {"method": "unsubscribe", "subscription": stream})
+            assert str(answer["data"]).startswith("Already unsubscribed: ")
+
+    with_venue(test)
+
+
+def test_socket_post_info_answers_as_rest_does() -> None:
+    async def test(venue: Venue) -> None:
+        async with venue.socket() as socket:
+            request = {"type": "info", "payload": {"type": "l2Book", "coin": "xyz:NOPE"}}
+            answer = await ask(socket, {"method": "post", "id": 7, "request": request})
+            inner = {"type": "info", "payload": {"type": "l2Book", "data": None}}
+            assert answer == {"channel": "post", "data": {"id": 7, "response": inner}}
+            request = {"type": "info", "payload": {"type": "bogus"}}
+            answer = await ask(socket, {"method": "post", "id": 8, "request": request})
+            text = "422 Failed to deserialize the JSON body into the target type"
+            assert answer["data"] == {"id": 8, "response": {"type": "error", "payload": text}}
+
+    with_venue(test)
+
+
+# Player and clients without sockets
+
+
+class Listener(Client):
+    """Keeps what it is sent."""
+
+    def __init__(self) -> None:
+        self.wanted = {}
+        self.texts: list[str] = []
+
+    def send(self, text: str) -> None:
+        self.texts.append(text)
+
+
+def playing() -> tuple[Player, Hub, Tape]:
+    tape = Tape(GENERATOR)
+    for hour in (NOW_MS // 3_600_000 - 1, NOW_MS // 3_600_000):
+        tape.load(hour)
+    hub = Hub()
+    return Player(tape, Info(tape), hub, NOW_MS), hub, tape
+
+
+def listen(hub: Hub, **subscription: object) -> Listener:
+    listener = Listener()
+    hub.subscribe(listener, wanted(subscription, frozenset(BY_COIN)))
+    return listener
+
+
+def test_player_in_any_steps_plays_every_change_once_and_alike_to_all() -> None:
+    player, hub, tape = playing()
+    one, two = listen(hub, type="bbo", coin="xyz:NVDA"), listen(hub, type="bbo", coin="xyz:NVDA")
+    for after_ms in (0, 68, 68, 500, 1_999, 2_100, 3_900, 5_000):
+        player.step(NOW_MS + after_ms)
+    expected = [hour.bbo_ts_ms[row] for hour, row in tape.between("bbo", "xyz:NVDA", NOW_MS, NOW_MS + 5_000)]
+    assert [json.loads(text)["data"]["time"] for text in one.texts] == expected
+    assert len(expected) >= 2
+    assert one.texts == two.texts
+
+
+def test_player_over_a_full_hour_keeps_playing() -> None:
+    player, hub, tape = playing()
+    hour = NOW_MS // 3_600_000 + 1
+    edge_ms = hour * 3_600_000
+    assert player.needs_hour(edge_ms - 120_001) is None
+    assert player.needs_hour(edge_ms - 120_000) == hour
+    tape.load(hour)
+    player.step(edge_ms - 1_000)
+    listener = listen(hub, type="activeAssetCtx", coin="xyz:TSLA")
+    for after_ms in range(0, 2_001, 68):
+        player.step(edge_ms + after_ms)
+    assert len(listener.texts) in {2, 3}
+
+
+def test_player_after_a_pause_sends_the_present_not_the_past() -> None:
+    player, hub, _ = playing()
+    listener = listen(hub, type="bbo", coin="xyz:NVDA")
+    player.step(NOW_MS + 60_000)
+    assert len(listener.texts) == 1
+
+
+def test_player_books_have_their_own_cadence() -> None:
+    player, hub, _ = playing()
+    fast = listen(hub, type="l2Book", coin="xyz:NVDA", fast=True)
+    slow = listen(hub, type="l2Book", coin="xyz:NVDA")
+    mids = listen(hub, type="allMids", dex="xyz")
+    for after_ms in range(0, 54_000, 68):
+        player.step(NOW_MS + after_ms)
+    assert len(fast.texts) in {99, 100}
+    assert len(slow.texts) in {9, 10}
+    assert len(mids.texts) in {10, 11}
+    assert len(json.loads(slow.texts[0])["data"]["levels"][0]) == 20
+
+
+def test_player_first_trades_frame_repeats_twenty_seconds_unflagged() -> None:
+    player, _, tape = playing()
+    for market in MARKETS:
+        [text] = player.snapshot(Topic("trades", market.coin), NOW_MS)
+        times = [trade["time"] for trade in json.loads(text)["data"]]
+        assert all(NOW_MS - 20_000 < time_ms <= NOW_MS for time_ms in times)
+        assert len(times) == len(list(tape.between("trades", market.coin, NOW_MS - 20_000, NOW_MS)))
+
+
+class Transport(asyncio.Transport):
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_aborted = False
+
+    def abort(self) -> None:
+        self.is_aborted = True
+
+
+def test_client_that_does_not_read_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        transport = Transport()
+        client = Client(aiohttp.web.WebSocketResponse(), transport)
+        for _ in range(3):
+            client.send("x")
+        assert not transport.is_aborted
+        client.send("x")
+        assert transport.is_aborted
+
+    monkeypatch.setattr(clients, "QUEUE_FRAMES_MAX", 3)
+    asyncio.run(test())
+
+
+def test_client_that_was_sent_nothing_for_a_minute_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        transport = Transport()
+        client = Client(aiohttp.web.WebSocketResponse(), transport)
+        client.abort_if_idle()
+        assert not transport.is_aborted
+        monkeypatch.setattr(clients, "IDLE_S", -1.0)
+        client.abort_if_idle()
+        assert transport.is_aborted
+
+    assert clients.IDLE_S == 60.0
+    asyncio.run(test())
+
+
+# The process
+
+
+def test_serving_on_an_occupied_port_names_it() -> None:
+    async def test() -> None:
+        async with VenueServer(GENERATOR).serving(0) as port:
+            with pytest.raises(PortOccupiedError, match=str(port)):
+                async with VenueServer(GENERATOR).serving(port):
+                    pass
+
+    asyncio.run(test())
+
+
+def start_venue(port: int) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "streaming.cli", "venue", "--port", str(port), "--json"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_venue_command_says_where_it_listens_and_ends_cleanly(number: signal.Signals) -> None:
+    process = start_venue(0)
+    try:
+        assert process.stdout is not None
+        facts = json.loads(process.stdout.readline())
+        assert facts["ws"] == f"ws://127.0.0.1:{facts['port']}/ws"
+        second = start_venue(facts["port"])
+        _, errors = second.communicate(timeout=30)
+        assert second.returncode == 6
+        assert str(facts["port"]) in errors
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=30)
+        assert process.returncode == 0
+        assert errors == ""
+    finally:
+        process.kill()
+        process.wait()
