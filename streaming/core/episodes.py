@@ -9,8 +9,8 @@ from decimal import Decimal
 
 from streaming.core.effects import AnyOutput, EpisodeBegan, EpisodeEnded
 from streaming.core.market import Side
-from streaming.core.state import EngineState, Episode, MarketState
-from streaming.core.units import NS_PER_MS, quantize_bps
+from streaming.core.state import EngineState, Episode, MarketState, age_ms
+from streaming.core.units import quantize_bps
 
 
 def begin(
@@ -76,7 +76,7 @@ def end(
             side=episode.side,
             origin=episode.origin,
             begin_ts_ns=episode.begin_ts_ns,
-            duration_ms=max(0, state.mono_ns - episode.begin_mono_ns) // NS_PER_MS,
+            duration_ms=age_ms(state.mono_ns, episode.begin_mono_ns),
             tick_count=episode.tick_count,
             entry_edge_bps=episode.entry_edge_bps,
             peak_edge_bps=episode.peak_edge_bps,

@@ -16,7 +16,7 @@ from streaming.core.errors import check
 from streaming.core.limits import GateLimits
 from streaming.core.market import BookClass
 from streaming.core.state import GATE_COUNT, MarketState
-from streaming.core.units import BPS, NS_PER_MS, ONE, ZERO, quantize_bps
+from streaming.core.units import BPS, NS_PER_MS, ONE, ZERO, quantize_bps, quantize_ewma, quantize_ntl
 
 Gate = Callable[[MarketState, int, GateLimits], GateResult]
 """(market, now_mono_ns, limits) -> result."""
@@ -48,7 +48,7 @@ _TRIPPED = {gate: _flag(gate, _BLOCK, ONE) for gate in GateId}
 
 def _age_result(gate: GateId, age_ns: int, limit_ms: int) -> GateResult:
     status = _BLOCK if age_ns > limit_ms * NS_PER_MS else _PASS
-    return GateResult(gate=gate, status=status, observed=Decimal(max(0, age_ns)).scaleb(-6), limit=Decimal(limit_ms))
+    return GateResult(gate=gate, status=status, observed=Decimal(age_ns).scaleb(-6), limit=Decimal(limit_ms))
 
 
 def oracle_fresh(market: MarketState, now_mono_ns: int, limits: GateLimits) -> GateResult:
@@ -86,7 +86,7 @@ def spread_shock(market: MarketState, now_mono_ns: int, limits: GateLimits) -> G
         gate=GateId.SPREAD_SHOCK,
         status=_PASS if level == 0 else _REDUCE if level == 1 else _BLOCK,
         observed=market.spread_px,
-        limit=limits.spread_shock_ratio_max * market.spread_reference_px,
+        limit=quantize_ewma(limits.spread_shock_ratio_max * market.spread_reference_px),
     )
 
 
@@ -111,8 +111,8 @@ def oi_cap(market: MarketState, now_mono_ns: int, limits: GateLimits) -> GateRes
     return GateResult(
         gate=GateId.OI_CAP,
         status=_BLOCK if is_capped else _PASS,
-        observed=open_interest_ntl,
-        limit=status.oi_cap_ntl,
+        observed=quantize_ntl(open_interest_ntl),
+        limit=quantize_ntl(status.oi_cap_ntl),
     )
 
 

@@ -331,8 +331,8 @@ class EngineState(msgspec.Struct, kw_only=True):
 
 
 def age_ms(now_mono_ns: int, then_mono_ns: int) -> int:
-    """Return whole milliseconds from `then` to `now`, never negative."""
-    return max(0, now_mono_ns - then_mono_ns) // NS_PER_MS
+    """Return whole milliseconds from `then` to `now`; never negative: the clock is never behind a stamp."""
+    return (now_mono_ns - then_mono_ns) // NS_PER_MS
 
 
 def _age_ms_or_none(now_mono_ns: int, then_mono_ns: int | None) -> int | None:

@@ -8,8 +8,8 @@ Rule 3: a jump of the clock (suspend, gap in a recording) skips seconds instead 
 from streaming.core.effects import AnyOutput, GateChanged, GateId, GateResult, GateStatus, HealthSampled
 from streaming.core.gates import GATES, evaluate
 from streaming.core.paper import request_exit
-from streaming.core.state import EngineState, MarketState, Readiness, TimerKind, schedule
-from streaming.core.units import NS_PER_MS, NS_PER_S
+from streaming.core.state import EngineState, MarketState, Readiness, TimerKind, age_ms, schedule
+from streaming.core.units import NS_PER_S
 
 SWEEP_NS = NS_PER_S
 CATCH_UP_NS_MAX = 10 * NS_PER_S
@@ -66,14 +66,14 @@ def _report_changes(
                     current=result.status,
                     observed=result.observed,
                     limit=result.limit,
-                    blocked_ms=max(0, now - market.gate_since_mono_ns[index]) // NS_PER_MS,
+                    blocked_ms=age_ms(now, market.gate_since_mono_ns[index]),
                 )
             )
             market.gate_since_mono_ns[index] = now
 
 
 def _sample(state: EngineState, market: MarketState, results: tuple[GateResult, ...]) -> HealthSampled:
-    counts = market.no_signal_counts
+    counts, market.no_signal_counts = market.no_signal_counts, {}  # the sample must not change after it was taken
     sample = HealthSampled(
         ts_ns=state.ts_ns,
         mono_ns=state.mono_ns,
@@ -89,8 +89,6 @@ def _sample(state: EngineState, market: MarketState, results: tuple[GateResult, 
         rate_use_ratio=state.rate_use_ratio,
         no_signal_counts=counts,
     )
-    if counts:
-        market.no_signal_counts = {}
     market.bbo_count = market.bbo_null_count = market.ctx_count = 0
     return sample
 

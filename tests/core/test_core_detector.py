@@ -135,6 +135,24 @@ def test_cross_price_without_a_legal_neighbour_raises_no_signal() -> None:
     assert no_signal_counts(state) == {"px_off_grid": 1}
 
 
+@pytest.mark.parametrize("oracle_px", ["0.00000001", "9999999999.99999999"])
+@pytest.mark.parametrize("touch", [("9999999998", "9999999999"), ("0.00000001", "0.00000002")])
+def test_cross_hostile_prices_end_as_rows_that_fit_the_tables(oracle_px: str, touch: tuple[str, str]) -> None:
+    state = a_warm_engine()
+    hostile = [
+        a_ctx(T, oracle_px=oracle_px, mark_px="9999999999", open_interest_sz="999999999999999"),
+        a_bbo(T + 1, bid_px=touch[0], ask_px=touch[1]),
+        a_timer(T + 9_000),
+    ]
+    outputs = feed(state, *hostile)
+    for signal in of_type(outputs, SignalRaised):
+        assert abs(signal.raw_edge_bps) < Decimal("1e12")
+    for evaluated in of_type(outputs, GatesEvaluated):
+        for result in evaluated.results:
+            for value in (result.observed, result.limit):
+                assert value is None or (abs(value) < Decimal("1e26") and -value.as_tuple().exponent <= 12)  # type: ignore[operator]
+
+
 def test_cross_below_the_threshold_is_counted_per_event() -> None:
     state = a_warm_engine()
     feed(state, a_timer(4_000))

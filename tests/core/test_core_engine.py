@@ -120,6 +120,15 @@ def test_deadline_health_sample_counts_and_flags() -> None:
     assert of_type(feed(state, a_timer(13_000)), HealthSampled)[-1].is_oracle_stale
 
 
+def test_deadline_sample_does_not_change_after_it_was_taken() -> None:
+    state = a_warm_engine()
+    feed(state, a_timer(4_000), a_timer(5_000))
+    weak_cross = a_ctx(6_100, oracle_px="100.03")
+    samples = of_type(feed(state, weak_cross), HealthSampled)
+    assert [s.no_signal_counts for s in samples] == [{}]
+    assert of_type(feed(state, a_timer(7_000)), HealthSampled)[0].no_signal_counts == {"below_threshold": 1}
+
+
 def test_deadline_clock_jump_skips_seconds_instead_of_inventing_samples() -> None:
     state = a_warm_engine()
     hour_ms = 3_600_000
@@ -144,8 +153,8 @@ def test_clock_late_stamp_is_clamped() -> None:
     assert state.mono_ns == before
     assert {o.mono_ns for o in outputs} == {before}
     assert {o.ts_ns for o in outputs} == {late.recv_ts_ns}
-    book = state.markets[COIN].snapshot(0)
-    assert (book.bbo_age_ms, book.ctx_age_ms) == (0, 0)
+    book = state.markets[COIN].snapshot(state.mono_ns)
+    assert (book.bbo_age_ms, book.ctx_age_ms) == (450, 400)
     assert next_deadline_mono_ns(state) is not None
 
 

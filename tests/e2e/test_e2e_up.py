@@ -1,0 +1,94 @@
+"""The main job, as a stranger runs it: `hip3 up --once --json`, then parity of the session that ran live meanwhile."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streaming.contracts.paths import journal_folder
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for sock in sockets:
+            sock.bind(("127.0.0.1", 0))
+        return [sock.getsockname()[1] for sock in sockets]
+    finally:
+        for sock in sockets:
+            sock.close()
+
+
+def _hip3(*words: str, timeout_s: float) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "streaming.cli", *words],
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=timeout_s,
+    )  # fmt: skip
+
+
+def _processes_that_mention(text: str) -> list[str]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if text in words:
+                found.append(words)
+    return found
+
+
+@pytest.fixture(scope="module")
+def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("up") / "warehouse"
+
+
+@pytest.fixture(scope="module")
+def outcome(warehouse: Path) -> dict[str, Any]:
+    venue, control, dagster = (str(port) for port in _free_ports(3))
+    home = str(warehouse.parent / "dagster_home")
+    done = _hip3(
+        "up", "--once", "--json", "--warehouse", str(warehouse), "--dagster-home", home,
+        "--venue-port", venue, "--control-port", control, "--dagster-port", dagster, timeout_s=1200,
+    )  # fmt: skip
+    assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-6000:]}"
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.timeout(1500)
+def test_up_once_ends_with_an_accepted_rotation_over_two_days(outcome: dict[str, Any]) -> None:
+    assert outcome["rotation_accepted"] is True
+    assert outcome["rotation"]["markets"]
+    assert len(outcome["days"]) >= 2
+    assert all(count >= 2 * 12 * 86_400 for count in outcome["days"].values()), (
+        "12 markets, ctx 1/s and bbo >= 1/s each"
+    )
+    assert outcome["markets_ranked"] >= 2
+    assert set(outcome["seconds"]) >= {"venue", "sidecar", "history", "dagster", "total"}
+
+
+@pytest.mark.timeout(300)
+def test_up_once_leaves_no_process(outcome: dict[str, Any], warehouse: Path) -> None:
+    assert outcome
+    assert _processes_that_mention(str(warehouse)) == []
+
+
+@pytest.mark.timeout(300)
+def test_live_session_of_up_replays_to_the_same_decisions(outcome: dict[str, Any], warehouse: Path) -> None:
+    assert outcome
+    sessions = sorted(path.name for path in journal_folder(warehouse, "sim").iterdir())
+    assert len(sessions) == 1
+    done = _hip3("replay", "--session", sessions[0], "--warehouse", str(warehouse), "--json", timeout_s=200)
+    report = json.loads(done.stdout)
+    assert report["is_equal"] is True, report["first_difference"]
+    assert report["difference_count"] == 0
+    assert report["input_count"] > 1000
+    assert done.returncode == 0
