@@ -1,6 +1,6 @@
 """Proves that each extra installs and imports alone: a wheel, a fresh environment an extra, the modules it promises.
 
-It also proves what must be absent: the sidecar brings no Dagster, the platform no websocket client and no key handling.
+It also proves what must be absent: the sidecar brings no Dagster, the platform no market-data socket and no key handling.
 """
 
 import subprocess
@@ -15,7 +15,7 @@ PROMISES = {
         "import streaming.shell.commands.run, streaming.shell.runtime, streaming.sim.server",
         "dagster duckdb polars",
     ),
-    "platform": ("import hip3_platform.definitions, hip3_platform.cli.up", "picows websockets coincurve eth_account"),
+    "platform": ("import hip3_platform.definitions, hip3_platform.cli.up", "picows coincurve eth_account prometheus_client"),
 }
 
 

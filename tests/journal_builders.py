@@ -117,7 +117,7 @@ def trades_frame(at_ms: float, *tids: int, coin: str = COIN) -> bytes:
 
 
 def record_day(recorder: Recorder, *, roll_each: int = 0) -> None:
-    """Record a session with a signal taken, follow-ups, trades, a malformed frame, a poll and a latch.
+    """Record a session with a paper trade, a blocked signal, follow-ups, trades, a malformed frame and a latch.
 
     Args:
         recorder: The session.
@@ -128,17 +128,20 @@ def record_day(recorder: Recorder, *, roll_each: int = 0) -> None:
         *events_until_ready(0),
         *warm_events(100),
         (trades_frame(3_150, 1, 2), 3_150),
-        (bbo_frame(3_200, "99.30", "99.40"), 3_200),  # the ask is 60 bps below the oracle: a signal
-        (bbo_frame(3_400, "99.98", "100.02"), 3_400),
+        (bbo_frame(3_200, "99.56", "99.60"), 3_200),  # the ask is 40 bps below the oracle: a signal, taken on paper
         (trades_frame(3_450, 2, 3), 3_450),
         (b"{not json", 3_460),
+        (bbo_frame(3_700, "99.98", "100.02"), 3_700),
         a_ctx(4_300),
         a_bbo(4_350, bid_px="99.97"),
         a_timer(4_700),
         a_ctx(5_300),
         a_timer(6_300),
         a_bbo(6_350, bid_px=None),
+        a_bbo(8_950),
+        a_ctx(8_960),
         a_timer(9_000),
+        (bbo_frame(9_050, "99.30", "99.40"), 9_050),  # 60 bps, but mark and mid are too far apart: a blocked signal
         StopRequested(**stamps(9_100), command_id=1, reason="drill", operator="tester"),
     ]
     for count, item in enumerate(plan, 1):

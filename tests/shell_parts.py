@@ -1,7 +1,7 @@
 """Parts of the shell wired for tests: a clock that tests move, and a runtime over the real engine and journal."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,6 +59,20 @@ class Shell:
     def value(self, name: str, **labels: str) -> float | None:
         """Return a sample of a metric, None if it does not exist."""
         return self.metrics.registry.get_sample_value(name, labels)
+
+
+def when(shell: Shell, name: str, condition: Callable[[], bool]) -> asyncio.Event:
+    """Return an event that is set once a telemetry method was called and `condition` holds."""
+    reached = asyncio.Event()
+    original = getattr(shell.telemetry, name)
+
+    def call(*arguments: object) -> None:
+        original(*arguments)
+        if condition():
+            reached.set()
+
+    setattr(shell.telemetry, name, call)
+    return reached
 
 
 def a_shell(root: Path, *specs: MarketSpec, limits: Limits | None = None, clock: FakeClock | None = None) -> Shell:

@@ -6,6 +6,7 @@ profile is judged; a test holds that neither it nor pandas comes with the code l
 
 import importlib
 import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,12 @@ def validate_profile(profile: list[dict[str, Any]], folder: Path, run_name: str)
         folder: Home of the file context; suites, results and HTML pages live there.
         run_name: Shown in the Data Docs; the day.
     """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Great Expectations and what it imports warn of their own deprecations
+        return _validate(profile, folder, run_name)
+
+
+def _validate(profile: list[dict[str, Any]], folder: Path, run_name: str) -> Validation:
     context = _context(folder)
     gx = _load("great_expectations")
     frame = _load("pandas").DataFrame(profile)

@@ -2,11 +2,9 @@
 
 import time
 
-import dagster as dg
 
-
-class Clock(dg.ConfigurableResource[None]):
-    """Wall clock in UTC nanoseconds."""
+class Clock:
+    """Wall clock in UTC nanoseconds (a plain object: it has nothing to configure)."""
 
     def now_ts_ns(self) -> int:
         """Return now."""

@@ -47,7 +47,9 @@ class Cursor(msgspec.Struct, kw_only=True):
     """What was requested already. Losing it is harmless."""
 
     requested: dict[str, str] = {}
-    """Day → digest."""
+    """Closed day → digest."""
+    today: str = ""
+    """Run key of the last look at a day that was not closed; it says nothing about that day once it is closed."""
     today_ts_ns: int = 0
 
 
@@ -84,10 +86,9 @@ class Plan:
 
 
 def _today_request(landing: Landing, today: str, cursor: Cursor, now_ts_ns: int) -> dg.RunRequest | None:
-    digest = landing.digest(today)
-    if not digest or cursor.requested.get(today) == digest or now_ts_ns - cursor.today_ts_ns < TODAY_INTERVAL_NS:
+    key = f"today:{today}:{landing.digest(today)}"
+    if key == cursor.today or now_ts_ns - cursor.today_ts_ns < TODAY_INTERVAL_NS:
         return None
-    key = f"today:{today}:{digest}"
     return dg.RunRequest(
         run_key=key, partition_key=today, asset_selection=TODAY_SELECTION,
         tags={INPUT_TAG: key, KIND_TAG: "today", "dagster/priority": "-10"},
@@ -113,15 +114,13 @@ def plan_tick(landing: Landing, partition_keys: frozenset[str], cursor: Cursor, 
     requests = [day_request(day, landing.digest(day)) for day in chosen]
     requested = {day: digest for day, digest in cursor.requested.items() if day in days}
     requested |= {day: landing.digest(day) for day in chosen}
-    today_ts_ns = cursor.today_ts_ns
+    kept = Cursor(requested=requested, today=cursor.today, today_ts_ns=cursor.today_ts_ns)
     if not pending and today in days:
         request = _today_request(landing, today, cursor, now_ts_ns)
         if request is not None:
             requests.append(request)
-            requested[today] = landing.digest(today)
-            today_ts_ns = now_ts_ns
+            kept.today, kept.today_ts_ns = request.run_key or "", now_ts_ns
     unknown = tuple(day for day in landing.days if day not in partition_keys)
-    kept = Cursor(requested=requested, today_ts_ns=today_ts_ns)
     return Plan(requests, kept, len(pending) - len(chosen), unknown)
 
 
@@ -175,7 +174,10 @@ def build_sealed_files(job_name: str, partitions: dg.DailyPartitionsDefinition) 
         description="Closed days after 00:10 UTC, today at most every 30 minutes; run key = day + manifest digest",
     )  # fmt: skip
     def sealed_files(
-        context: dg.SensorEvaluationContext, warehouse: WarehouseResource, policy: RotationPolicy, clock: Clock
+        context: dg.SensorEvaluationContext,
+        warehouse: WarehouseResource,
+        policy: RotationPolicy,
+        clock: dg.ResourceParam[Clock],
     ) -> dg.SensorResult:
         keys = frozenset(partitions.get_partition_keys())
         return _tick(context.cursor, keys, warehouse, policy, clock.now_ts_ns())

@@ -186,7 +186,9 @@ class Projector:
     def _frame_malformed(self, seq: int, event: ev.FrameMalformed) -> None:
         # An input has one row before those of its outputs, hence ordinal -1.
         row = (-1, event.recv_ts_ns, "malformed_frame", event.channel, "unreadable", _cut(event.reason), None)
-        self._add("events", event.recv_ts_ns, (seq, "", *_NO_MARKET, *row))
+        # The name came from an unreadable frame: it counts only if a spec knows it (I-35).
+        coin = event.coin if event.coin in self._markets else ""
+        self._add("events", event.recv_ts_ns, (seq, coin, *self._market(coin), *row))
 
     # Outputs.
 

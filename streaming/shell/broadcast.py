@@ -1,10 +1,11 @@
 """Hands the engine's decisions to readers of `/v1/events`, without ever waiting for one of them.
 
 Rule 1: each reader has a bounded queue; who falls behind is cut off and counted, nobody else notices (I-33).
-Rule 2: an output is encoded once, and only while somebody reads.
+Rule 2: an output is encoded once, and only while somebody reads; a new reader gets the last 100 first.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
 
 import msgspec
@@ -15,6 +16,7 @@ from streaming.shell.metrics import Metrics
 
 QUEUE_MAX = 512
 CLIENTS_MAX = 16
+RECENT_MAX = 100
 _LEFT_OUT = (HealthSampled, LedgerPosted, TradesAccepted)
 """Ticks; they are in tables and in /v1/status."""
 
@@ -29,6 +31,7 @@ class Broadcast:
         """Start without readers."""
         self._metrics = metrics
         self._queues: set[Queue] = set()
+        self._recent: deque[AnyOutput] = deque(maxlen=RECENT_MAX)
 
     def join(self) -> Queue:
         """Return a queue for a new reader.
@@ -39,6 +42,8 @@ class Broadcast:
         if len(self._queues) >= CLIENTS_MAX:
             raise RateLimited("event_clients", f"expected at most {CLIENTS_MAX} readers; close one")
         queue: Queue = asyncio.Queue(QUEUE_MAX + 1)
+        for output in self._recent:
+            queue.put_nowait(_message(output))
         self._queues.add(queue)
         self._metrics.event_clients.set(len(self._queues))
         return queue
@@ -50,11 +55,12 @@ class Broadcast:
 
     def publish(self, outputs: Sequence[AnyOutput]) -> None:
         """Offer outputs to every reader."""
-        if not self._queues:
-            return
         for output in outputs:
-            if not isinstance(output, _LEFT_OUT):
-                message = b"event: %s\ndata: %s\n\n" % (type(output).__name__.encode(), msgspec.json.encode(output))
+            if isinstance(output, _LEFT_OUT):
+                continue
+            self._recent.append(output)
+            if self._queues:
+                message = _message(output)
                 for queue in tuple(self._queues):
                     self._offer(queue, message)
 
@@ -73,3 +79,7 @@ class Broadcast:
     def _end(self, queue: Queue) -> None:
         self.leave(queue)
         queue.put_nowait(None)
+
+
+def _message(output: AnyOutput) -> bytes:
+    return b"event: %s\ndata: %s\n\n" % (type(output).__name__.encode(), msgspec.json.encode(output))

@@ -7,6 +7,7 @@ Rule 2: if it dies it is started again, with a growing pause; the backlog shows 
 import asyncio
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from streaming.shell.logs import get_logger
@@ -19,49 +20,65 @@ RESTART_S_MAX = 60.0
 class Child:
     """Runs one command for as long as we run."""
 
-    def __init__(self, command: list[str], metrics: Metrics) -> None:
-        """Run `command` (arguments of this Python) once `run` is awaited."""
-        self._command = [sys.executable, *command]
+    def __init__(self, command: Sequence[str], metrics: Metrics, *, last_pass: Sequence[str] = ()) -> None:
+        """Run `command` (arguments of this Python) once `run` is awaited.
+
+        Args:
+            command: Goes on until SIGTERM, then finishes its work.
+            metrics: Counts restarts.
+            last_pass: Finishes the work when the child died instead of finishing it.
+        """
+        self._command = command
+        self._last_pass = last_pass
         self._metrics = metrics
         self._log = get_logger(component="projection")
-        self._process: asyncio.subprocess.Process | None = None
+        self._starting: asyncio.Task[asyncio.subprocess.Process] | None = None
 
     async def run(self) -> None:
         """Keep the child alive until cancelled."""
         pause_s = RESTART_S_MIN
+        loop = asyncio.get_running_loop()
         while True:
-            started_s = asyncio.get_running_loop().time()
-            self._process = await self._start()
-            code = await self._process.wait()
+            started_s = loop.time()
+            self._starting = asyncio.create_task(_start(self._command))
+            process = await asyncio.shield(self._starting)  # a cancelled start would leave an unknown process behind
+            code = await process.wait()
             self._metrics.projection_restarts.inc()
             self._log.error("projection_died", exit_code=code, restart_s=pause_s)
-            if asyncio.get_running_loop().time() - started_s > RESTART_S_MAX:
+            if loop.time() - started_s > RESTART_S_MAX:
                 pause_s = RESTART_S_MIN
             await asyncio.sleep(pause_s)
             pause_s = min(RESTART_S_MAX, 2 * pause_s)
 
     async def stop(self, timeout_s: float) -> bool:
-        """Ask the child for its last pass and wait; kill it after `timeout_s`. Tells whether it ended by itself."""
-        process = self._process
-        if process is None or process.returncode is not None:
-            return True
-        process.send_signal(signal.SIGTERM)
+        """Let the child finish, within a time; tells whether everything is done."""
+        process = None
         try:
             async with asyncio.timeout(timeout_s):
+                if self._starting is not None:
+                    process = await self._starting
+                    if process.returncode is None:
+                        process.send_signal(signal.SIGTERM)
+                    if await process.wait() == 0:
+                        return True
+                # It had died, or the signal came before it could listen for one.
+                process = await _start(self._last_pass)
                 return await process.wait() == 0
         except TimeoutError:
-            process.kill()
-            await process.wait()
-            self._log.warning(
-                "projection_killed", timeout_s=timeout_s, action="`hip3 project` continues where it ended"
-            )
+            action = "`hip3 project`, or the next start, continues where it ended"
+            self._log.warning("projection_cut_short", timeout_s=timeout_s, action=action)
             return False
+        finally:
+            if process is not None and process.returncode is None:
+                process.kill()
+                await process.wait()
 
-    async def _start(self) -> asyncio.subprocess.Process:
-        # A session of its own: Ctrl-C in the terminal is ours to pass on, after the last segment is closed.
-        return await asyncio.create_subprocess_exec(
-            *self._command, stdin=asyncio.subprocess.DEVNULL, start_new_session=True
-        )
+
+async def _start(command: Sequence[str]) -> asyncio.subprocess.Process:
+    # A session of its own: Ctrl-C in the terminal is ours to pass on, after the last segment is closed.
+    return await asyncio.create_subprocess_exec(
+        sys.executable, *command, stdin=asyncio.subprocess.DEVNULL, start_new_session=True
+    )
 
 
 def watch_backlog(metrics: Metrics, folder: Path, *, now_ts_s: float, dropped_line_count: int) -> None:

@@ -103,6 +103,9 @@ class ControlApi:
         route = "unknown" if resource is None else resource.canonical
         try:
             response = await handler(request)
+        except TimeoutError:
+            self._metrics.control_requests.labels(route, "503").inc()
+            return refusal(503, "expected an answer of the engine in time, found none; ask /v1/status what happened")
         except web.HTTPException as error:
             self._metrics.control_requests.labels(route, str(error.status)).inc()
             return refusal(error.status, f"{error.reason}: expected one of the documented routes and methods")

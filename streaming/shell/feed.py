@@ -140,7 +140,9 @@ class Feed:
         event = self._runtime.frame_received(raw, self._session.generation)
         if type(event) is FrameMalformed:
             self._malformed(event)
-        self._perform(self._session.frame_received(event, event.recv_mono_ns))
+        actions = self._session.frame_received(event, event.recv_mono_ns)
+        if actions:  # without any, deadlines only moved back: the alarm finds out when it rings
+            self._perform(actions)
         if self._session.is_feed_hostile and not self._is_hostile:
             self._hostile()
 

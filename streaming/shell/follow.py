@@ -1,7 +1,8 @@
 """The projector as a process: follows one session while the sidecar runs, and picks up what crashed ones left.
 
-Rule 1: SIGTERM, SIGINT or the parent's death mean "no more waiting": what is closed by then is projected, and the last
-    segment of a dead parent too. A second signal ends after the segment in hand.
+Rule 1: it ends when its session has ended (no segment is open any more), whoever closed it: the last segment of a
+    killed sidecar is projected too. SIGTERM, SIGINT or the parent's death mean "no more waiting"; a second signal ends
+    after the segment in hand.
 Rule 2: a full disk or a damaged segment is logged and tried again, ever less often; the journal goes on (F-59).
 """
 
@@ -13,10 +14,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
-from streaming.contracts.paths import VENUES
+from streaming.contracts.paths import VENUES, journal_folder
 from streaming.core.errors import StoreError
 from streaming.core.units import use_exact_decimals
 from streaming.shell.clock import Clock, SystemClock
+from streaming.shell.journal_read import is_live
 from streaming.shell.logs import configure_logs, get_logger
 from streaming.shell.project import project_session, project_venue
 from streaming.shell.retention import KEEP_BYTES_DEFAULT, KEEP_DAYS_DEFAULT, Retention, sweep_journal
@@ -33,8 +35,9 @@ _log = get_logger()
 class Stopper:
     """Knows whether somebody wants this process to end."""
 
-    def __init__(self) -> None:
-        self._parent_pid = os.getppid()
+    def __init__(self, parent_pid: int | None = None) -> None:
+        # A parent that died while this process was still loading its modules has been replaced already.
+        self._parent_pid = parent_pid or os.getppid()
         self._signals = 0
         self._woken = threading.Event()
 
@@ -66,13 +69,16 @@ def follow(root: Path, venue: str, session_id: str, *, retention: Retention, sto
     Raises:
         StoreError: The last pass failed; earlier failures are logged and tried again.
     """
+    house = _House(root, venue, retention, clock)
     polls = 0
     backoff_s = POLL_S
     while not stopper.is_asked():
         try:
             project_session(root, venue, session_id, should_stop=stopper.is_urged)
+            if not is_live(journal_folder(root, venue, session_id)):
+                break
             if polls % _HOUSEKEEPING_POLLS == 0:
-                _keep_house(root, venue, retention, clock, stopper.is_asked)
+                house.keep(stopper.is_asked)
             polls += 1
             backoff_s = POLL_S
         except StoreError as error:
@@ -91,8 +97,9 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--follow", action="store_true", help="go on until SIGTERM or the parent's death")
     parser.add_argument("--keep-bytes", type=int, default=KEEP_BYTES_DEFAULT, help="journal size bound of the venue")
     parser.add_argument("--keep-days", type=int, default=KEEP_DAYS_DEFAULT, help="journal age bound")
+    parser.add_argument("--parent", type=int, help="pid of the parent; default whoever it is at the start")
     args = parser.parse_args(argv)
-    stopper = Stopper()
+    stopper = Stopper(args.parent)
     stopper.install()
     os.nice(NICENESS)
     configure_logs()
@@ -109,8 +116,26 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _keep_house(root: Path, venue: str, retention: Retention, clock: Clock, should_stop: Callable[[], bool]) -> None:
-    project_venue(root, venue, should_stop=should_stop)
-    removed = sweep_journal(root, venue, retention, now_ts_ns=clock.ts_ns())
-    if removed:
-        _log.info("segments_removed", count=len(removed), oldest=str(removed[0]))
+class _House:
+    """What else wants doing now and then: leftovers of other sessions, and bounds of the journal."""
+
+    def __init__(self, root: Path, venue: str, retention: Retention, clock: Clock) -> None:
+        self._root = root
+        self._venue = venue
+        self._retention = retention
+        self._clock = clock
+        self._failure = ""
+
+    def keep(self, should_stop: Callable[[], bool]) -> None:
+        """Do it; what fails here is logged when it changes and never holds up the session that is followed."""
+        failure = ""
+        try:
+            project_venue(self._root, self._venue, should_stop=should_stop)
+        except StoreError as error:
+            failure = str(error)
+        if failure not in {"", self._failure}:
+            _log.error("leftover_not_projected", reason=failure)
+        self._failure = failure
+        removed = sweep_journal(self._root, self._venue, self._retention, now_ts_ns=self._clock.ts_ns())
+        if removed:
+            _log.info("segments_removed", count=len(removed), oldest=str(removed[0]))

@@ -253,9 +253,27 @@ class _Replay:
             row_counts=dict(sorted(self._row_counts.items())),
             part_count=self._part_count,
             warehouse=None if self._out is None else str(self._out),
-            assumptions=list(_assumptions(self._stamper, is_inferred=is_inferred)),
+            assumptions=list(self._assumptions(is_inferred=is_inferred)),
             markets=self._stats.market_days(),
         )
+
+    def _assumptions(self, *, is_inferred: bool) -> Iterator[str]:
+        stamper = self._stamper
+        if is_inferred:
+            yield (
+                f"specs are inferred: sz_decimals from observed sizes and prices, fees of the base tier "
+                f"({USER_CROSS_RATE} x 2 for HIP-3), asset ids unknown (-1)"
+            )
+        yield "every market counts as subscribed from the first frame on"
+        yield "no status polls were recorded: gates oi_cap and halt are unknown and block"
+        if stamper.sources["venue"]:
+            yield f"{stamper.sources['venue']} frames without a receive stamp took the venue's time: no delay is seen"
+        if stamper.sources["synthetic"]:
+            yield f"{stamper.sources['synthetic']} frames without any time stand 1 ms after the frame before"
+        if stamper.clamped_count:
+            yield f"{stamper.clamped_count} frames were older than the one before and took its time"
+        if self._projector.unknown_coin_count:
+            yield f"{self._projector.unknown_coin_count} frames are of markets without a spec: they have no rows"
 
     def _take(self, line: FrameLine) -> None:
         # A frame is stamped before it is decoded, except that without a recorder's stamp its own time is all there is.
@@ -325,22 +343,6 @@ class _Replay:
 
     def _now(self) -> dict[str, int]:
         return {"recv_mono_ns": self._stamper.mono_ns, "recv_ts_ns": self._stamper.ts_ns}
-
-
-def _assumptions(stamper: Stamper, *, is_inferred: bool) -> Iterator[str]:
-    if is_inferred:
-        yield (
-            f"specs are inferred: sz_decimals from observed sizes and prices, fees of the base tier "
-            f"({USER_CROSS_RATE} x 2 for HIP-3), asset ids unknown (-1)"
-        )
-    yield "every market counts as subscribed from the first frame on"
-    yield "no status polls were recorded: gates oi_cap and halt are unknown and block"
-    if stamper.sources["venue"]:
-        yield f"{stamper.sources['venue']} frames without a receive stamp took the venue's time: their delay reads 0"
-    if stamper.sources["synthetic"]:
-        yield f"{stamper.sources['synthetic']} frames without any time stand 1 ms after the frame before"
-    if stamper.clamped_count:
-        yield f"{stamper.clamped_count} frames were older than the one before and took its time"
 
 
 def _read_specs(path: Path) -> tuple[MarketSpec, ...]:

@@ -1,7 +1,8 @@
 """The sidecar's watch over itself: loop lag, journal sync lag and rate use, told to the engine as inputs.
 
 Rule 1: lag is measured on the clock that counts suspend, so a machine that slept shows as one long lag (F-63, F-66).
-Rule 2: after a lag no age is trusted for one age window: what was received before may have waited in a buffer.
+Rule 2: after a lag, or a step of the wall clock, no age is trusted for one age window: what was received before may
+have waited in a buffer.
 Rule 3: the journal holds transitions and one report every 10 s, not every sample.
 """
 
@@ -20,6 +21,7 @@ from streaming.shell.runtime import Runtime
 SAMPLE_MS = 100
 LOOP_LAG_MS_MAX = 250
 SYNC_LAG_MS_MAX = 1_000
+CLOCK_STEP_MS_MAX = 250
 REPORT_NS = 10 * NS_PER_S
 _RATE_STEP = Decimal("0.05")
 _RATE_QUANTUM = Decimal("0.001")
@@ -44,6 +46,7 @@ class Health:
         self._distrust_until_ns = 0
         self._is_healthy: bool | None = None
         self._reported_ns = 0
+        self._offset_ns: int | None = None
         self._reported_rate: Decimal | None = None
         self._rate_reported_ns = 0
         self._is_stop_requested = False
@@ -63,7 +66,7 @@ class Health:
         self._metrics.loop_lag_hist_ms.observe(loop_lag_ms)
         self._metrics.journal_sync_lag_ms.set(sync_lag_ms)
         self._metrics.seq.set(self._runtime.state.seq)
-        if loop_lag_ms > LOOP_LAG_MS_MAX:
+        if loop_lag_ms > LOOP_LAG_MS_MAX or self._is_clock_stepped(now_ns):
             window_ms = self._runtime.state.limits.gates.bbo_confirmation_age_ms_max
             self._distrust_until_ns = now_ns + window_ms * NS_PER_MS
         is_healthy = sync_lag_ms <= SYNC_LAG_MS_MAX and now_ns >= self._distrust_until_ns and self._journal.is_healthy
@@ -71,6 +74,15 @@ class Health:
         self._report_rate(now_ns)
         if not self._journal.is_healthy and not self._is_stop_requested:
             self._request_stop(now_ns)
+
+    def _is_clock_stepped(self, now_ns: int) -> bool:
+        """Tell whether the wall clock moved against the clock of ages since the last sample (F-62, F-63)."""
+        offset_ns = self._clock.ts_ns() - now_ns
+        previous_ns, self._offset_ns = self._offset_ns, offset_ns
+        if previous_ns is None or abs(offset_ns - previous_ns) <= CLOCK_STEP_MS_MAX * NS_PER_MS:
+            return False
+        self._log.warning("clock_stepped", step_ms=(offset_ns - previous_ns) // NS_PER_MS)
+        return True
 
     def _report_writer(self, now_ns: int, is_healthy: bool, sync_lag_ms: int, loop_lag_ms: int) -> None:
         is_changed = is_healthy is not self._is_healthy

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import msgspec
 import structlog
 
 from streaming.contracts.paths import journal_folder
@@ -101,12 +102,12 @@ class JournalWriter:
     def append_frame(self, seq: int, generation: int, recv_mono_ns: int, recv_ts_ns: int, raw: bytes) -> None:
         """Buffer a websocket frame as received."""
         self._next(seq)
-        self._pending += fmt.frame_record(seq, generation, recv_mono_ns, recv_ts_ns, raw)
+        fmt.append_frame(self._pending, fmt.FrameRecord(seq, generation, recv_mono_ns, recv_ts_ns, raw))
 
     def append_event(self, seq: int, event: AnyEvent) -> None:
         """Buffer any other input."""
         self._next(seq)
-        self._pending += fmt.event_record(seq, event)
+        fmt.append_event(self._pending, seq, event)
         if isinstance(event, SpecsReceived):
             self._specs.update({spec.coin: spec for spec in event.specs})
 
@@ -114,7 +115,7 @@ class JournalWriter:
         """Buffer what was decided on the input just appended; nothing is recorded of an empty list."""
         check(seq == self._seq, "I-25", seq=seq, seq_of_input=self._seq)
         if outputs:
-            self._pending += fmt.outputs_record(seq, list(outputs))
+            fmt.append_outputs(self._pending, seq, list(outputs))
 
     def commit(self) -> None:
         """Hand the turn to the kernel in one write.
@@ -146,14 +147,7 @@ class JournalWriter:
 
     def set_config(self, config_hash: str, config_json: str) -> None:
         """Let the next segment, which is due at once, carry a changed configuration (reload)."""
-        session = self._session
-        self._session = SessionInfo(
-            session_id=session.session_id,
-            venue=session.venue,
-            account=session.account,
-            code_version=session.code_version,
-            config_hash=config_hash,
-        )
+        self._session = msgspec.structs.replace(self._session, config_hash=config_hash)
         self._config_json = config_json
         self._must_roll = True
 
@@ -195,12 +189,12 @@ class JournalWriter:
         check(seq == self._seq + 1, "I-25", seq=seq, seq_last=self._seq)
         self._seq = seq
 
-    def _write(self, raw: bytes | bytearray) -> None:
+    def _write(self, raw: bytearray) -> None:
         count = os.write(self._fd, raw)
         if count != len(raw):
             # Part of a turn must not stay: the next write would stand behind half a record.
             os.ftruncate(self._fd, self._size)
-            raise OSError(errno.ENOSPC, f"short write, {count} of {len(raw)} bytes")
+            raise OSError(errno.ENOSPC, f"No space left on device, {count} of {len(raw)} bytes written")
         self._size += count
 
     def _write_again(self) -> None:
@@ -244,7 +238,9 @@ class JournalWriter:
         self._fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._size = 0
-        self._write(fmt.file_prefix(ts_ns) + fmt.header_record(header))
+        raw = bytearray()
+        fmt.append_header(raw, header)
+        self._write(raw)
         aside.rename(fmt.segment_path(self.folder, self.number, fmt.OPEN_SUFFIX))
         self._opened_mono_ns = mono_ns
         self._seq_opened = self._seq

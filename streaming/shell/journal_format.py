@@ -109,29 +109,34 @@ def file_prefix(opened_ts_ns: int) -> bytes:
     return FILE_PREFIX.pack(MAGIC, JOURNAL_VERSION, opened_ts_ns)
 
 
-def framed(payload: bytes) -> bytes:
-    """Return a payload as a record."""
-    return RECORD_PREFIX.pack(len(payload), len(payload) ^ LENGTH_MASK, zlib.crc32(payload)) + payload
+def append_record(buffer: bytearray, prefix: bytes, body: bytes) -> None:
+    """Append the record whose payload is `prefix` + `body`; the body is copied once."""
+    length = len(prefix) + len(body)
+    buffer += RECORD_PREFIX.pack(length, length ^ LENGTH_MASK, zlib.crc32(body, zlib.crc32(prefix)))
+    buffer += prefix
+    buffer += body
 
 
-def header_record(header: SegmentHeader) -> bytes:
-    """Return the first record of a segment."""
-    return framed(bytes((KIND_HEADER,)) + _ENCODER.encode(header))
+def append_header(buffer: bytearray, header: SegmentHeader) -> None:
+    """Append what a segment file begins with: the file's prefix and the header record."""
+    buffer += FILE_PREFIX.pack(MAGIC, JOURNAL_VERSION, header.opened_ts_ns)
+    append_record(buffer, bytes((KIND_HEADER,)), _ENCODER.encode(header))
 
 
-def frame_record(seq: int, generation: int, recv_mono_ns: int, recv_ts_ns: int, raw: bytes) -> bytes:
-    """Return the record of one websocket frame."""
-    return framed(FRAME_PREFIX.pack(KIND_FRAME, seq, generation, recv_mono_ns, recv_ts_ns) + raw)
+def append_frame(buffer: bytearray, frame: FrameRecord) -> None:
+    """Append the record of one websocket frame."""
+    stamps = (frame.seq, frame.generation, frame.recv_mono_ns, frame.recv_ts_ns)
+    append_record(buffer, FRAME_PREFIX.pack(KIND_FRAME, *stamps), frame.raw)
 
 
-def event_record(seq: int, event: AnyEvent) -> bytes:
-    """Return the record of an input that was no frame."""
-    return framed(SEQ_PREFIX.pack(KIND_EVENT, seq) + _ENCODER.encode(event))
+def append_event(buffer: bytearray, seq: int, event: AnyEvent) -> None:
+    """Append the record of an input that was no frame."""
+    append_record(buffer, SEQ_PREFIX.pack(KIND_EVENT, seq), _ENCODER.encode(event))
 
 
-def outputs_record(seq: int, outputs: list[AnyOutput]) -> bytes:
-    """Return the record of what was decided on the input `seq`."""
-    return framed(SEQ_PREFIX.pack(KIND_OUTPUTS, seq) + _ENCODER.encode(outputs))
+def append_outputs(buffer: bytearray, seq: int, outputs: list[AnyOutput]) -> None:
+    """Append the record of what was decided on the input `seq`."""
+    append_record(buffer, SEQ_PREFIX.pack(KIND_OUTPUTS, seq), encode_outputs(outputs))
 
 
 def decode_payload(payload: memoryview) -> Record:

@@ -83,6 +83,11 @@ def _present_segments(folder: Path) -> list[SegmentFile]:
     return [found[number] for number in sorted(found)]
 
 
+def is_live(folder: Path) -> bool:
+    """Tell whether a session still has an open segment; a rolled one opens the next before it closes the last."""
+    return any(not segment.is_closed for segment in _present_segments(folder))
+
+
 def list_sessions(root: Path, venue: str) -> list[str]:
     """Return the sessions of a venue in which anything was recorded, in the order of their last segments."""
     folder = journal_folder(root, venue)
@@ -199,6 +204,26 @@ def last_state(root: Path, venue: str) -> Carried | None:
     return None
 
 
+def state_before(folder: Path, header: fmt.SegmentHeader) -> EngineState:
+    """Return the state before the first input of a segment, from its snapshot.
+
+    Raises:
+        StoreError: This code can not read it, or it belongs to another place of the journal (F-86).
+    """
+    try:
+        state = decode_snapshot(header.snapshot)
+    except msgspec.DecodeError as error:
+        raise StoreError(
+            f"{folder}: {header.session.code_version} wrote a snapshot that this version can not read ({error}); "
+            "flatten with the old version first"
+        ) from error
+    if state.seq != header.seq_last:
+        raise StoreError(
+            f"{folder}: snapshot of seq {state.seq} in a segment that follows seq {header.seq_last} (F-86)"
+        )
+    return state
+
+
 def finish_abandoned(segment: SegmentFile) -> bool:
     """Close an open segment whose writer is gone: cut the torn tail, sync, rename.
 
@@ -293,17 +318,7 @@ def _fold_records(folder: Path, records: list[fmt.Record]) -> EngineState:
     header = records[0]
     if not isinstance(header, fmt.SegmentHeader):
         raise StoreError(f"{folder}: the last segment has no header")
-    try:
-        state = decode_snapshot(header.snapshot)
-    except msgspec.DecodeError as error:
-        raise StoreError(
-            f"{folder}: {header.session.code_version} wrote a snapshot that this version can not read ({error}); "
-            "flatten with the old version first"
-        ) from error
-    if state.seq != header.seq_last:
-        raise StoreError(
-            f"{folder}: snapshot of seq {state.seq} in a segment that follows seq {header.seq_last} (F-86)"
-        )
+    state = state_before(folder, header)
     for record in records:
         if isinstance(record, fmt.OutputsRecord):
             fold(state, record.outputs)

@@ -37,8 +37,10 @@ class InstanceLock:
             StoreError: If the warehouse can not be written.
         """
         folder = control_folder(root)
-        tag = hashlib.sha256(account.lower().encode()).hexdigest()[:12] if account else "observe"
-        self.path = folder / f"{checked_name(venue)}-{tag}.lock"
+        owner = hashlib.sha256(account.lower().encode()).hexdigest()[:12] if account else "observe"
+        self.tag = f"{checked_name(venue)}-{owner}"
+        """Venue and account as part of a file name."""
+        self.path = folder / f"{self.tag}.lock"
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -55,6 +55,11 @@ def bind_session(session_id: str, config_hash: str, seq: Callable[[], int]) -> N
     _seq_source[:] = [seq]
 
 
+def bind_config(config_hash: str) -> None:
+    """Put another configuration on every line from now on (reload)."""
+    _session.update(config_hash=config_hash)
+
+
 def add_session(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Structlog processor: what `bind_session` said; a line's own values come first."""
     for name, value in _session.items():

@@ -19,7 +19,7 @@ from streaming.core.effects import AnyOutput, GatesEvaluated, OrderChanged
 from streaming.core.engine import decode_snapshot, encode_snapshot
 from streaming.core.engine import step as decide
 from streaming.core.errors import StoreError
-from streaming.core.events import LimitsReloaded
+from streaming.core.events import LimitsReloaded, SessionClosed
 from streaming.core.state import EngineState
 from streaming.core.units import NS_PER_DAY
 from streaming.shell import journal_format as fmt
@@ -30,6 +30,7 @@ from streaming.shell.journal_read import (
     list_sessions,
     opened_ts_ns,
     read_session,
+    state_before,
     steps,
 )
 from streaming.shell.whatif import changed_limits
@@ -107,7 +108,7 @@ def check_parity(
     for name in names:
         segments = _segments_of_day(journal_folder(root, venue, name), day)
         if segments:
-            result = _check_session(journal_folder(root, venue, name), segments, day=day, settings=settings)
+            result = _check_session(segments, day=day, settings=settings)
             if result.input_count or session_id is not None:
                 sessions.append(result)
     if not sessions:
@@ -208,25 +209,38 @@ class _Checker:
         )
 
 
-def _check_session(
-    folder: Path, segments: list[SegmentFile], *, day: str | None, settings: Sequence[str]
-) -> SessionParity:
+def _check_session(segments: list[SegmentFile], *, day: str | None, settings: Sequence[str]) -> SessionParity:
+    folder = segments[0].path.parent
+    is_tail = segments[-1].number == list_segments(folder)[-1].number
     result: SessionParity | None = None
     checker: _Checker | None = None
     for header, body in _by_segment(read_session(folder, segments)):
         if checker is None or result is None:
             result = SessionParity(session_id=header.session.session_id, code_version=header.session.code_version)
-            checker = _Checker(result, decode_snapshot(header.snapshot), day, settings)
+            checker = _Checker(result, state_before(folder, header), day, settings)
         else:
             checker.compare_state(header)
         result.segment_count += 1
-        for step in steps(body):
-            checker.compare(step)
+        for step, is_last in _with_last(steps(body)):
+            # A writer killed between an input and its outputs leaves an input that nothing was decided on.
+            is_cut = is_last and is_tail and header.number == segments[-1].number and not step.outputs
+            if not is_cut or isinstance(step.event, SessionClosed):
+                checker.compare(step)
         result.torn_byte_count += sum(r.byte_count for r in body if isinstance(r, fmt.TornTail))
     if checker is None or result is None:
         raise StoreError(f"{folder}: nothing was recorded")
     checker.finish()
     return result
+
+
+def _with_last(found: Iterator[Step]) -> Iterator[tuple[Step, bool]]:
+    held = next(found, None)
+    for step in found:
+        if held is not None:
+            yield held, False
+        held = step
+    if held is not None:
+        yield held, True
 
 
 def _by_segment(records: Iterator[fmt.Record]) -> Iterator[tuple[fmt.SegmentHeader, list[fmt.Record]]]:

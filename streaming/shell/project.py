@@ -79,7 +79,7 @@ def project_session(
     done: list[Projected] = []
     with _only_projector(folder) as is_mine:
         if not is_mine:
-            _log.info("session_projected_elsewhere", session_id=session_id)
+            _log.warning("session_projected_elsewhere", session_id=session_id)
             return done
         sweep_tmp(root, venue=venue, session_id=session_id)
         for leftover in folder.glob("*.tmp"):
@@ -114,12 +114,18 @@ def project_venue(
     """Project one session of a venue, or whatever is left over of any of them, oldest first.
 
     Raises:
-        StoreError: See `project_session`.
+        StoreError: See `project_session`; a damaged session does not keep the others from being projected first.
     """
     done: list[Projected] = []
+    failures: list[StoreError] = []
     for name in list_sessions(root, venue) if session_id is None else [session_id]:
-        if not should_stop() and (rebuild or session_id or _has_work(journal_folder(root, venue, name))):
-            done += project_session(root, venue, name, rebuild=rebuild, should_stop=should_stop)
+        try:
+            if not should_stop() and (rebuild or session_id or _has_work(journal_folder(root, venue, name))):
+                done += project_session(root, venue, name, rebuild=rebuild, should_stop=should_stop)
+        except StoreError as error:
+            failures.append(error)
+    if failures:
+        raise StoreError("; ".join(map(str, failures))) from failures[0]
     return done
 
 

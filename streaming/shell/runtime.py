@@ -78,6 +78,10 @@ class Runtime:
         finally:
             del self._answers[command_id]
 
+    def flush(self) -> None:
+        """End the turn now: what was decided is written and acted on when this returns."""
+        self._end_turn()
+
     def close(self) -> None:
         """Write what the last turn left and take no input any more."""
         if not self._is_closed:

@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -154,7 +155,10 @@ class PartWriter:
         return self._part_last
 
     def _read_lines(self) -> list[ManifestLine]:
-        return list(read_manifest(self._manifest)) if self._manifest.exists() else []
+        try:
+            return list(read_manifest(self._manifest)) if self._manifest.exists() else []
+        except (OSError, msgspec.DecodeError) as error:
+            raise StoreError(f"expected manifest lines in {self._manifest}, found {error}; restore the file") from error
 
     def _encode(self, spec: Table, body: pa.Table) -> pa.Buffer:
         sink = pa.BufferOutputStream()

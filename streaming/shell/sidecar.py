@@ -12,7 +12,7 @@ from streaming.shell.clock import Clock
 from streaming.shell.config import Config, config_hash, config_json
 from streaming.shell.config_load import Effective
 from streaming.shell.journal import JournalWriter
-from streaming.shell.logs import get_logger
+from streaming.shell.logs import bind_config, get_logger
 from streaming.shell.runtime import Runtime
 from streaming.shell.status import ready_count, rotation_view, status_view
 from streaming.shell.telemetry import Telemetry
@@ -53,6 +53,7 @@ class RunningSidecar:
             self._runtime.state,
             self._telemetry,
             version=self._version,
+            config_hash=config_hash(self._config),
             now_mono_ns=self._clock.mono_ns(),
             started_mono_ns=self._started_mono_ns,
         )
@@ -100,6 +101,7 @@ class RunningSidecar:
         if answer.is_accepted:
             self._config = config
             self._journal.set_config(new_hash, config_json(config))
+            bind_config(new_hash)
         return Answer(is_accepted=answer.is_accepted, reasons=answer.reasons)
 
     def _reload_problems(self, config: Config) -> tuple[str, ...]:

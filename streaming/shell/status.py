@@ -9,7 +9,13 @@ from streaming.shell.telemetry import Telemetry
 
 
 def status_view(
-    state: EngineState, telemetry: Telemetry, *, version: str, now_mono_ns: int, started_mono_ns: int
+    state: EngineState,
+    telemetry: Telemetry,
+    *,
+    version: str,
+    config_hash: str,
+    now_mono_ns: int,
+    started_mono_ns: int,
 ) -> StatusView:
     """Return everything an operator asks first, as of now."""
     control, rotation = state.control, state.control.rotation
@@ -19,7 +25,7 @@ def status_view(
         session_id=state.session.session_id,
         venue=state.session.venue,
         account=state.session.account,
-        config_hash=state.session.config_hash,
+        config_hash=config_hash,
         phase=control.phase,
         is_armed=control.is_armed,
         stop_reason=None if control.latch is None else control.latch.reason,

@@ -25,7 +25,7 @@ from streaming.contracts.paths import control_folder, journal_folder
 from streaming.core.effects import AnyOutput
 from streaming.core.engine import encode_snapshot, new_state
 from streaming.core.errors import StoreError
-from streaming.core.events import SessionClosed, SpecsReceived, StopRequested
+from streaming.core.events import ArmRequested, SessionClosed, SpecsReceived, StopRequested
 from streaming.core.registry import RegistryPlan
 from streaming.core.units import NS_PER_S
 from streaming.shell import assemble
@@ -35,7 +35,9 @@ from streaming.shell.clock import SystemClock
 from streaming.shell.config import config_json
 from streaming.shell.config_load import Effective
 from streaming.shell.control import ControlApi
+from streaming.shell.crashloop import CrashLoop
 from streaming.shell.credential import load_or_create_token
+from streaming.shell.fault_note import FaultNote
 from streaming.shell.faults import Faults
 from streaming.shell.feed import Feed
 from streaming.shell.health import Health
@@ -84,8 +86,10 @@ class Signals:
 class Parts:
     """Everything one session consists of, wired but not yet running."""
 
-    def __init__(self, loaded: Effective, plan: RegistryPlan, client: InfoClient, faults: Faults) -> None:
+    def __init__(self, loaded: Effective, plan: RegistryPlan, client: InfoClient, faults: Faults, tag: str) -> None:
         """Open the journal and build the parts around it; raises `StoreError`."""
+        self.note = FaultNote(loaded.config.root, tag)
+        self.crash_loop = CrashLoop(loaded.config.root, tag)
         config = loaded.config
         self.clock = SystemClock()
         self.session = assemble.session_info(config, self.clock.ts_ns())
@@ -133,7 +137,7 @@ class Parts:
         self.health = Health(
             runtime=self.runtime, journal=self.journal, clock=self.clock, metrics=self.metrics, rate_uses=rate_uses
         )
-        self.child = Child(_projection_command(loaded, self.session.session_id), self.metrics)
+        self.child = _projection(loaded, self.session.session_id, self.metrics)
 
     def _decided(self, outputs: Sequence[AnyOutput]) -> None:
         """Tell log and readers what was decided and written down."""
@@ -162,7 +166,7 @@ class Supervisor:
         faults = Faults()
         loop.set_exception_handler(faults.loop_exception)
         signals = Signals(loop)
-        with InstanceLock(config.root, config.venue, config.account):
+        with InstanceLock(config.root, config.venue, config.account) as lock:
             token = load_or_create_token(config.root)
             listener = bind_loopback(config.control_port, key="control_port")
             with listener:
@@ -173,7 +177,7 @@ class Supervisor:
                         return EXIT_OK
                     for warning in plan.warnings:
                         self._log.warning("preflight_noted", note=warning)
-                    parts = Parts(self._loaded, plan, client, faults)
+                    parts = Parts(self._loaded, plan, client, faults, lock.tag)
                     api = self._api(parts, token, listener.getsockname()[1])
                     runner = web.AppRunner(api.app(), access_log=None, shutdown_timeout=0.5, handle_signals=False)
                     await runner.setup()
@@ -198,13 +202,16 @@ class Supervisor:
             market_count=len(plan.specs),
             disabled_gates=limits.gates.disabled_gates,
         )
-        control = parts.runtime.state.control
-        parts.telemetry.control_carried(control)
         parts.metrics.info.labels(session.code_version, session.venue, session.session_id).set(1)
-        parts.runtime.apply(
-            SpecsReceived(recv_mono_ns=parts.clock.mono_ns(), recv_ts_ns=parts.clock.ts_ns(), specs=plan.specs)
+        self._begin(parts, plan)
+        jobs = (
+            parts.feed.run(),
+            parts.poller.run(),
+            parts.health.run(),
+            parts.child.run(),
+            parts.crash_loop.watch(),
+            self._watch(parts),
         )
-        jobs = (parts.feed.run(), parts.poller.run(), parts.health.run(), parts.child.run(), self._watch(parts))
         tasks = [asyncio.create_task(_reported(job, faults)) for job in jobs]
         fault_task = asyncio.create_task(faults.first())
         end_task = asyncio.create_task(signals.ended.wait())
@@ -219,6 +226,20 @@ class Supervisor:
         self._log.info("session_ended", exit_code=code, reason=signals.reason)
         return code
 
+    def _begin(self, parts: Parts, plan: RegistryPlan) -> None:
+        """Apply the first inputs: what is listed, and what the sessions before this one left to say."""
+        parts.telemetry.control_carried(parts.runtime.state.control)
+        stamps = {"recv_mono_ns": parts.clock.mono_ns(), "recv_ts_ns": parts.clock.ts_ns()}
+        parts.runtime.apply(SpecsReceived(**stamps, specs=plan.specs))
+        if reason := parts.note.reason():
+            self._log.critical("last_session_failed", reason=reason, action="stop latch set; look, then `hip3 reset`")
+            parts.runtime.apply(StopRequested(**stamps, command_id=0, reason=reason, operator="sidecar"))
+        if parts.crash_loop.started(stamps["recv_ts_ns"]):
+            self._log.critical("crash_loop", action="disarmed; look, then `hip3 arm`")
+            parts.runtime.apply(ArmRequested(**stamps, command_id=0, is_armed=False, operator="sidecar"))
+        parts.runtime.flush()
+        parts.note.clear()
+
     def _close_session(self, parts: Parts, fault: BaseException | None, reason: str) -> int:
         """Write the end of the session down, and the stop latch first if it ends by a fault."""
         stamps = {"recv_mono_ns": parts.clock.mono_ns(), "recv_ts_ns": parts.clock.ts_ns()}
@@ -227,6 +248,7 @@ class Supervisor:
             code = EXIT_STORE if isinstance(fault, StoreError) else EXIT_BUG
             reason = f"fault: {type(fault).__name__}"
             self._log.critical("session_failed", error=str(fault)[:500], exc_info=fault, exit_code=code)
+            parts.note.write(reason)
         try:
             if code == EXIT_BUG:
                 latch = StopRequested(**stamps, command_id=0, reason=reason, operator="sidecar")
@@ -234,6 +256,8 @@ class Supervisor:
             parts.runtime.apply(SessionClosed(**stamps, reason=reason))
             parts.runtime.close()
             parts.journal.close()
+            if fault is None:
+                parts.crash_loop.forget()
         except Exception as error:  # noqa: BLE001 - the process ends here whatever it was; the code says so
             code = EXIT_STORE if isinstance(error, StoreError) else EXIT_BUG
             self._log.critical("session_not_closed", error=str(error)[:500], exit_code=code)
@@ -278,11 +302,12 @@ def _endpoint_path(root: Path) -> Path:
     return control_folder(root) / STATUS_FILE
 
 
-def _projection_command(loaded: Effective, session_id: str) -> list[str]:
+def _projection(loaded: Effective, session_id: str, metrics: Metrics) -> Child:
     config = loaded.config
-    bounds = ["--keep-bytes", str(config.retention_bytes_max), "--keep-days", str(config.retention_days_max)]
     whose = ["--root", str(config.root), "--venue", config.venue, "--session", session_id]
-    return ["-m", "streaming.shell.project", *whose, "--follow", *bounds]
+    bounds = ["--keep-bytes", str(config.retention_bytes_max), "--keep-days", str(config.retention_days_max)]
+    once = ["-m", "streaming.shell.project", *whose, "--parent", str(os.getpid())]
+    return Child([*once, "--follow", *bounds], metrics, last_pass=once)
 
 
 async def _reported(job: Coroutine[Any, Any, None], faults: Faults) -> None:

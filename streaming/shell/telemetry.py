@@ -1,6 +1,6 @@
 """Moves the metrics: from inputs and outputs of the engine, and from what the shell measures of itself.
 
-Rule 1: the hot path touches one counter and one histogram; everything per market comes from `HealthSampled`, which the
+Rule 1: the hot path adds to plain integers; everything per market comes from `HealthSampled`, which the
 engine emits on a fixed clock away from any update (an age measured at an update is always 0).
 Rule 2: a coin that is not in the validated registry gets the label `other` (F-108).
 """
@@ -39,15 +39,19 @@ from streaming.core.events import (
     AnyEvent,
     BboUpdated,
     BookUpdated,
+    CtxUpdated,
     FrameMalformed,
     Phase,
     RateUseReported,
+    SessionFrameReceived,
+    SubscriptionAcked,
     TradesReceived,
+    UserFrameReceived,
     VenueErrorReceived,
 )
 from streaming.core.state import ControlState
 from streaming.core.units import BPS, NS_PER_MS, NS_PER_S
-from streaming.shell.metrics import Metrics
+from streaming.shell.metrics import LATENCY_CHANNELS, Metrics
 
 WS_STATES = ("connecting", "connected", "waiting")
 _WINDOW_SAMPLES = 60
@@ -61,16 +65,16 @@ _REASONS = {
     "malformed_frames": "malformed",
     "time_regression": "time_regression",
 }
-_CHANNELS = {
-    "BboUpdated": "bbo",
-    "CtxUpdated": "activeAssetCtx",
-    "BookUpdated": "l2Book",
-    "TradesReceived": "trades",
-    "UserFrameReceived": "user",
-    "SubscriptionAcked": "subscriptionResponse",
-    "SessionFrameReceived": "session",
-    "VenueErrorReceived": "error",
-    "FrameMalformed": "malformed",
+_CHANNELS: dict[type, str] = {
+    BboUpdated: "bbo",
+    CtxUpdated: "activeAssetCtx",
+    BookUpdated: "l2Book",
+    TradesReceived: "trades",
+    UserFrameReceived: "user",
+    SubscriptionAcked: "subscriptionResponse",
+    SessionFrameReceived: "session",
+    VenueErrorReceived: "error",
+    FrameMalformed: "malformed",
 }
 
 
@@ -88,9 +92,8 @@ class Telemetry:
         self.reconnect_count = 0
         self._coins = frozenset(coins)
         self._windows: dict[str, deque[tuple[bool, int, int]]] = {}
-        self._frames = {kind: metrics.frames.labels(channel) for kind, channel in _CHANNELS.items()}
-        self._latency = {name: metrics.feed_latency_ms.labels(name) for name in ("bbo", "l2Book", "trades")}
-        self._greeted: dict[str, set[str]] = {name: set() for name in self._latency}
+        self._frames = metrics.frame_counts
+        self._greeted: dict[str, set[str]] = {name: set() for name in LATENCY_CHANNELS}
         self._handlers: dict[type, Callable[[Any], None]] = {
             ConnectionChanged: self._connection,
             MarketReadyChanged: self._ready,
@@ -117,7 +120,7 @@ class Telemetry:
 
     def frame_received(self, event: AnyEvent) -> None:
         """Count one frame of the websocket, and how old it was."""
-        self._frames[type(event).__name__].inc()
+        self._frames.frames[_CHANNELS[type(event)]] += 1
         if isinstance(event, BboUpdated):
             self._latency_of("bbo", event.coin, event.recv_ts_ns, event.venue_ts_ms)
         elif isinstance(event, BookUpdated):
@@ -127,7 +130,7 @@ class Telemetry:
                 trade = event.trades[-1]
                 self._latency_of("trades", trade.coin, event.recv_ts_ns, trade.venue_ts_ms)
         elif isinstance(event, FrameMalformed):
-            channel = event.channel if event.channel in self._latency else "other"
+            channel = event.channel if event.channel in LATENCY_CHANNELS else "other"
             self.metrics.malformed.labels(channel).inc()
         elif isinstance(event, VenueErrorReceived):
             self.metrics.venue_errors.inc()
@@ -167,7 +170,7 @@ class Telemetry:
         """Observe one latency; the first frame of a subscription repeats old data and says nothing about the way."""
         greeted = self._greeted[channel]
         if coin in greeted:
-            self._latency[channel].observe(recv_ts_ns / NS_PER_MS - venue_ts_ms)
+            self._frames.observe_latency(channel, recv_ts_ns / NS_PER_MS - venue_ts_ms)
         else:
             greeted.add(coin)
 

@@ -37,19 +37,19 @@ def shown_progress(days: Sequence[str]) -> Iterator[Shown]:
 
 def day_text(written: DayWritten) -> str:
     """Return one line about a day."""
-    if not written.is_new:
-        return f"{written.day}: already there ({written.session_id})"
     rows = written.rows
-    return (
+    text = (
         f"{written.day}: {written.event_count:,} events, {rows.get('bbo', 0):,} bbo, {rows.get('ctx', 0):,} ctx, "
-        f"{rows.get('episodes', 0):,} episodes, {rows.get('signals', 0):,} signals, {sum(rows.values()):,} rows in "
-        f"{written.seconds:.1f} s ({written.events_per_s:,} events/s)"
+        f"{rows.get('episodes', 0):,} episodes, {rows.get('signals', 0):,} signals, {sum(rows.values()):,} rows"
     )
+    if not written.is_new:
+        return f"{text}, already there"
+    return f"{text} in {written.seconds:.1f} s ({written.events_per_s:,} events/s)"
 
 
 class _Lines:
     def on_hours(self, day: str, count: int) -> None:
-        if count % _LINE_EVERY_HOURS == 0:
+        if count == 1 or count % _LINE_EVERY_HOURS == 0:
             sys.stderr.write(f"hip3 history: {day} {count}/{_HOURS} h\n")
             sys.stderr.flush()
 

@@ -1,7 +1,7 @@
 """The simulated venue on one local port: `POST /info` and `GET /ws`, as clients of the real one expect them.
 
 Rule 1: everybody sees the same market, at its wall-clock time (`sim.tape`, `sim.player`).
-Rule 2: an hour is generated in a thread, one market at a time, before it is needed; the loop never computes one.
+Rule 2: an hour is generated in a thread, before it is needed; the loop only looks up.
 """
 
 import asyncio
@@ -58,6 +58,8 @@ class VenueServer:
         self._hub = Hub()
         self._coins = frozenset(market.coin for market in self._tape.markets)
         self._player: Player | None = None
+        self.tasks: tuple[asyncio.Task[None], ...] = ()
+        """What runs while the server serves; none of them ends by itself but by failing."""
 
     @asynccontextmanager
     async def serving(self, port: int) -> AsyncIterator[int]:
@@ -75,13 +77,13 @@ class VenueServer:
         await runner.setup()
         try:
             await _listen(runner, port)
-            tasks = [asyncio.create_task(self._play(player)), asyncio.create_task(self._watch_idle())]
+            self.tasks = (asyncio.create_task(self._play(player)), asyncio.create_task(self._watch_idle()))
             try:
                 yield int(runner.addresses[0][1])
             finally:
-                for task in tasks:
+                for task in self.tasks:
                     task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+                await asyncio.gather(*self.tasks, return_exceptions=True)
                 for client in tuple(self._hub.clients):
                     client.abort()
         finally:
@@ -118,7 +120,7 @@ class VenueServer:
             return bodies.BAD_CONTENT_TYPE
         try:
             decoded = msgspec.json.decode(await request.read())
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             return bodies.BAD_JSON
         return self._info.answer(decoded, self._now_ms())
 
@@ -152,7 +154,7 @@ class VenueServer:
         """Answer one request of a client; raises AbortError when the venue would close the socket."""
         try:
             self._answer_request(client, text)
-        except (msgspec.DecodeError, UnreadableError):
+        except (msgspec.DecodeError, RecursionError, UnreadableError):
             client.send(frame("error", f"Error parsing JSON into valid websocket request: {text}"))
         except UnsupportedError as reason:
             client.send(frame("error", f"Invalid subscription: {reason}"))
@@ -204,9 +206,13 @@ async def serve(port: int, generator: Generator, on_listening: Callable[[int], N
     ended = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    async with VenueServer(generator).serving(port) as used:
+    server = VenueServer(generator)
+    async with server.serving(port) as used:
         on_listening(used)
-        await ended.wait()
+        end = asyncio.create_task(ended.wait())
+        done, _ = await asyncio.wait([end, *server.tasks], return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()  # a venue that plays no more must not look alive
 
 
 async def _listen(runner: web.AppRunner, port: int) -> None:

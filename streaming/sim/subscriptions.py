@@ -63,10 +63,12 @@ def wanted(subscription: object, coins: frozenset[str]) -> Wanted:
     if not isinstance(subscription, dict):
         raise UnreadableError
     channel = subscription.get("type")
+    if not isinstance(channel, str):
+        raise UnreadableError
     if channel in MARKET_CHANNELS:
-        return _of_market(str(channel), subscription, coins)
+        return _of_market(channel, subscription, coins)
     if channel in USER_CHANNELS:
-        return _of_user(str(channel), subscription)
+        return _of_user(channel, subscription)
     if channel == "allMids":
         dex = subscription.get("dex")
         if dex is not None and not isinstance(dex, str):
@@ -87,7 +89,7 @@ def _of_market(channel: str, subscription: dict[str, Any], coins: frozenset[str]
         return Wanted(Topic(channel, coin), echo)
     figures, mantissa = subscription.get("nSigFigs"), subscription.get("mantissa")
     fast = subscription.get("fast")
-    if (fast is not None and not isinstance(fast, bool)) or isinstance(figures, bool):
+    if not isinstance(fast, bool | None) or not _is_number(figures) or not _is_number(mantissa):
         raise UnreadableError
     if figures not in _SIG_FIGS or (mantissa is not None and figures != 5):
         raise AbortError
@@ -105,3 +107,7 @@ def _of_user(channel: str, subscription: dict[str, Any]) -> Wanted:
     if channel == "userFills":
         echo["aggregateByTime"] = subscription.get("aggregateByTime") is True
     return Wanted(Topic(channel, user=user.lower()), echo)
+
+
+def _is_number(value: object) -> bool:
+    return value is None or (isinstance(value, int) and not isinstance(value, bool))

@@ -1,6 +1,5 @@
 from collections import Counter
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
@@ -128,31 +127,34 @@ def test_spec_version_follows_polls_and_returns() -> None:
     assert [row["spec_version"] for row in _all(projector.take(), "bbo")] == ["v2", "v1"]
 
 
-def test_signal_carries_the_gates_answer_and_gates_all_eight_rows(tmp_path: Path) -> None:
-    recorder = Recorder(tmp_path)
-    record_day(recorder)
-    recorder.close()
+def test_signal_carries_the_gates_answer_and_gates_all_eight_rows(recorder: Recorder) -> None:
     projector = Projector(recorder.specs)
     for seq, (event, outputs) in enumerate(zip(recorder.inputs, recorder.outputs, strict=True), 1):
         projector.feed(seq, event, outputs)
     rows = projector.take()
-    (signal,) = _all(rows, "signals")
-    gates = _all(rows, "gates")
-    assert {gate["gate"] for gate in gates} == set(fx.GateId)
-    assert {gate["signal_id"] for gate in gates} == {signal["signal_id"]}
-    blocking = [gate["gate"] for gate in gates if gate["status"] == "block"]
-    assert signal["is_blocked"] is True
-    assert signal["blocked_by"].split(",")[: len(blocking)] == blocking
+    taken, blocked = _all(rows, "signals")
+    for signal in (taken, blocked):
+        gates = [gate for gate in _all(rows, "gates") if gate["signal_id"] == signal["signal_id"]]
+        assert {gate["gate"] for gate in gates} == set(fx.GateId)
+        blocking = [gate["gate"] for gate in gates if gate["status"] == "block"]
+        assert signal["is_blocked"] is bool(blocking)
+        assert signal["blocked_by"].split(",")[: len(blocking)] == blocking, "gates first, then controls"
+    assert blocked["blocked_by"].startswith("mark_mid_divergence")
+    assert {row["signal_id"] for row in _all(rows, "orders")} == {taken["signal_id"]}
+
+
+@pytest.fixture(scope="module")
+def recorder(tmp_path_factory: pytest.TempPathFactory) -> Recorder:
+    """A whole recorded session."""
+    recorder = Recorder(tmp_path_factory.mktemp("recorded"))
+    record_day(recorder)
+    recorder.close()
+    return recorder
 
 
 @given(data=st.data())
-def test_i27_rows_out_are_outputs_in_whatever_the_split(
-    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_i27_rows_out_are_outputs_in_whatever_the_split(recorder: Recorder, data: st.DataObject) -> None:
     """Conservation: however the stream is cut into parts, every input and output has its rows, once."""
-    recorder = Recorder(tmp_path_factory.mktemp("j"))
-    record_day(recorder)
-    recorder.close()
     cuts = data.draw(st.sets(st.integers(1, len(recorder.inputs))))
     projector = Projector(recorder.specs)
     taken: dict[str, list[tuple[Any, ...]]] = {}

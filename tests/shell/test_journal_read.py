@@ -200,7 +200,7 @@ def test_last_state_killed_before_the_first_header_falls_back(tmp_path: Path) ->
     recorder.close()
     folder = recorder.journal.folder.parent / "newer"
     folder.mkdir()
-    (folder / "000001.open").write_bytes(fmt.file_prefix(2**62)[:11])
+    (folder / "000001.open").write_bytes(fmt.FILE_PREFIX.pack(fmt.MAGIC, fmt.JOURNAL_VERSION, 2**62)[:11])
     carried = last_state(tmp_path, "sim")
     assert carried is not None
     assert carried.control.latch is not None
@@ -214,7 +214,9 @@ def test_finish_abandoned_cuts_the_tail_once_the_writer_is_gone(tmp_path: Path) 
     recorder.close()
     path = _left_open(list_segments(recorder.journal.folder)[0])
     whole = path.read_bytes()
-    path.write_bytes(whole + fmt.frame_record(recorder.state.seq + 1, 1, 5, 5, bbo_frame(9))[:40])
+    half = bytearray()
+    fmt.append_frame(half, fmt.FrameRecord(recorder.state.seq + 1, 1, 5, 5, bbo_frame(9)))
+    path.write_bytes(whole + half[:40])
     assert finish_abandoned(list_segments(recorder.journal.folder)[0])
     (segment,) = list_segments(recorder.journal.folder)
     assert segment.is_closed

@@ -284,3 +284,22 @@ def test_follow_projects_while_the_session_lives_and_the_rest_on_sigterm(tmp_pat
     sealed.pop("configs")
     assert sealed == _expected(recorder)
     assert b'"event": "segment_projected"' in (tmp_path / "log").read_bytes()
+
+
+def test_project_venue_damage_in_one_session_does_not_hold_up_the_others(tmp_path: Path) -> None:
+    bad = _recorded(tmp_path, session_id="bad", roll_each=0)
+    good = _recorded(tmp_path, session_id="good")
+    path = list_segments(bad.journal.folder)[0].path
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(StoreError, match="bad"):
+        project_venue(tmp_path, "sim")
+    assert {segment.suffix for segment in list_segments(good.journal.folder)} == {".jnl.zst"}
+
+
+def test_project_damaged_manifest_is_a_store_error(tmp_path: Path) -> None:
+    _recorded(tmp_path)
+    path = manifest_path(tmp_path, "sim", "s1")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b'{"table":1}\n')
+    with pytest.raises(StoreError, match="expected manifest lines"):
+        project_session(tmp_path, "sim", "s1")

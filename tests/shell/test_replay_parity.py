@@ -10,11 +10,11 @@ from journal_builders import Recorder, record_day
 
 from streaming.cli import main as hip3
 from streaming.contracts.paths import day_begin_ns, day_of
-from streaming.core.effects import AnyOutput, GatesEvaluated, GateStatus, SignalRaised
+from streaming.core.effects import AnyOutput, FillApplied, GatesEvaluated, GateStatus
 from streaming.core.errors import ConfigError, StoreError
 from streaming.core.limits import Limits
 from streaming.shell import journal_format as fmt
-from streaming.shell.journal_read import list_segments, read_bytes, read_segment
+from streaming.shell.journal_read import list_segments, read_segment
 from streaming.shell.parity import check_parity
 from streaming.shell.project import project_session
 from streaming.shell.whatif import changed_limits
@@ -31,22 +31,20 @@ def _recorded(root: Path, *, roll_each: int = 11, session_id: str = "s1") -> Rec
 
 def _edit(path: Path, change: Callable[[fmt.OutputsRecord], list[AnyOutput]]) -> None:
     """Rewrite a segment with changed outputs and valid checksums, as a forger would."""
-    raw = read_bytes(path)
-    prefix = raw[: fmt.FILE_PREFIX.size]
-    body = b""
+    raw = bytearray()
     for record in read_segment(path):
         match record:
             case fmt.SegmentHeader():
-                body += fmt.header_record(record)
+                fmt.append_header(raw, record)
             case fmt.FrameRecord():
-                body += fmt.frame_record(*msgspec.structs.astuple(record))
+                fmt.append_frame(raw, record)
             case fmt.EventRecord():
-                body += fmt.event_record(record.seq, record.event)
+                fmt.append_event(raw, record.seq, record.event)
             case fmt.OutputsRecord():
-                body += fmt.outputs_record(record.seq, change(record))
+                fmt.append_outputs(raw, record.seq, change(record))
             case _:
                 raise AssertionError(record)
-    path.write_bytes(prefix + body)
+    path.write_bytes(raw)
 
 
 def test_parity_i24_recorded_session_has_no_difference(tmp_path: Path) -> None:
@@ -69,7 +67,7 @@ def test_parity_finds_exactly_the_planted_decision(tmp_path: Path) -> None:
     planted = next(
         seq
         for seq, outputs in enumerate(recorder.outputs, 1)
-        if any(isinstance(output, GatesEvaluated) for output in outputs)
+        if any(isinstance(output, GatesEvaluated) and output.is_blocked for output in outputs)
     )
 
     def pass_all(record: fmt.OutputsRecord) -> list[AnyOutput]:
@@ -98,7 +96,7 @@ def test_parity_finds_a_decision_too_many_or_too_few(tmp_path: Path, what: str) 
     recorder = _recorded(tmp_path, roll_each=0)
 
     def change(record: fmt.OutputsRecord) -> list[AnyOutput]:
-        if not any(isinstance(output, SignalRaised) for output in record.outputs):
+        if not any(isinstance(output, FillApplied) and output.is_reduce_only for output in record.outputs):
             return record.outputs
         return record.outputs[:-1] if what == "dropped" else [*record.outputs, record.outputs[-1]]
 
@@ -156,13 +154,13 @@ def test_what_if_counts_both_and_is_no_failure(tmp_path: Path) -> None:
     _recorded(tmp_path)
     report = check_parity(tmp_path, "sim", code_version="test", session_id="s1", settings=["detector.edge_bps_min=900"])
     (session,) = report.sessions
-    assert session.recorded_counts["SignalRaised"] == 1
+    assert session.recorded_counts["SignalRaised"] == 2
     assert "SignalRaised" not in session.decided_counts
     unchanged = check_parity(
         tmp_path, "sim", code_version="test", session_id="s1", settings=["limits.detector.edge_bps_min=2"]
     )
     decided = unchanged.sessions[0].decided_counts
-    assert decided["SignalRaised"] == 1
+    assert decided["SignalRaised"] == 2
 
 
 @pytest.mark.parametrize("bad", ["nonsense", "detector.x=1", "detector=1", "gates.ctx_age_ms_max=0", "detector.a.b=1"])

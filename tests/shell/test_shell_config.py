@@ -149,5 +149,9 @@ def test_config_order_of_sizing_limits_is_enforced(low: Decimal, high: Decimal) 
 def test_config_hash_changes_with_any_value_and_only_then() -> None:
     base = Config()
     assert config_hash(base) == config_hash(msgspec.json.decode(config_json(base), type=Config))
-    others = [Config(sim_port=1), Config(dexes=("a",)), Config(limits=Limits(sizing=SizingLimits(alpha_ratio=Decimal(1))))]
+    others = [
+        Config(sim_port=1),
+        Config(dexes=("a",)),
+        Config(limits=Limits(sizing=SizingLimits(alpha_ratio=Decimal(1)))),
+    ]
     assert len({config_hash(config) for config in (base, *others)}) == 4

@@ -2,13 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 import msgspec
@@ -20,8 +20,9 @@ from shell_parts import Shell, a_shell
 
 from streaming.contracts.control import Answer, RotationAnswer, StatusView
 from streaming.contracts.rotation import RotationDoc, RotationExclusion, RotationMarket, encode_rotation
-from streaming.core.effects import RotationJudged
+from streaming.core.effects import AnyOutput, RotationJudged
 from streaming.core.events import ConnectionOpened, RotationReceived
+from streaming.core.limits import Limits
 from streaming.shell import control
 from streaming.shell.broadcast import CLIENTS_MAX, QUEUE_MAX, Broadcast
 from streaming.shell.config import Config
@@ -34,6 +35,7 @@ from streaming.shell.sockets import bind_loopback
 TOKEN = "ab" * 32
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 HOUR_NS = 3_600 * 10**9
+T = TypeVar("T")
 
 
 @dataclass
@@ -46,8 +48,16 @@ class Served:
     http: aiohttp.ClientSession
     broadcast: Broadcast
 
-    async def ask(self, method: str, path: str, **options: Any) -> tuple[int, bytes]:
-        async with self.http.request(method, self.url + path, **options) as response:
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: dict[str, str] | None = None,
+        data: bytes | BytesIO | None = None,
+        json: object = None,
+    ) -> tuple[int, bytes]:
+        async with self.http.request(method, self.url + path, headers=headers, data=data, json=json) as response:
             return response.status, await response.read()
 
     async def verb(self, name: str, **body: object) -> tuple[int, Answer]:
@@ -66,7 +76,7 @@ async def served(tmp_path: Path, reload_config: Callable[[], Effective] | None =
     broadcast = Broadcast(shell.metrics)
     keep = shell.runtime.on_outputs
 
-    def decided(outputs: Any) -> None:
+    def decided(outputs: Sequence[AnyOutput]) -> None:
         keep(outputs)
         broadcast.publish(outputs)
 
@@ -97,9 +107,11 @@ async def served(tmp_path: Path, reload_config: Callable[[], Effective] | None =
         shell.close()
 
 
-def with_api(tmp_path: Path, job: Callable[[Served], Awaitable[Any]], **options: Any) -> Any:
-    async def play() -> Any:
-        async with served(tmp_path, **options) as api:
+def with_api(
+    tmp_path: Path, job: Callable[[Served], Awaitable[T]], *, reload_config: Callable[[], Effective] | None = None
+) -> T:
+    async def play() -> T:
+        async with served(tmp_path, reload_config) as api:
             return await job(api)
 
     return run(play())
@@ -172,18 +184,23 @@ def test_control_page_is_served_whole_from_here_alone(tmp_path: Path) -> None:
     with_api(tmp_path, job)
 
 
-def test_control_events_stream_tells_decisions_as_they_are_made(tmp_path: Path) -> None:
-    async def job(api: Served) -> list[str]:
+def test_control_events_stream_begins_with_recent_decisions_and_goes_on(tmp_path: Path) -> None:
+    async def job(api: Served) -> list[tuple[str, dict[str, object]]]:
+        seen: list[tuple[str, dict[str, object]]] = []
         async with api.http.get(api.url + "/v1/events") as response:
             assert response.content_type == "text/event-stream"
-            await response.content.readline()
-            await api.verb("stop", reason="look", operator="me")
-            lines = [(await response.content.readline()).decode().strip() for _ in range(4)]
-        return lines
+            while not seen or seen[-1][0] != "LatchChanged":
+                line = (await response.content.readline()).decode().strip()
+                if line == "event: ConnectionChanged":
+                    await api.verb("stop", reason="look", operator="me")
+                if line.startswith("event: "):
+                    data = (await response.content.readline()).decode().removeprefix("data: ")
+                    seen.append((line.removeprefix("event: "), json.loads(data)))
+        return seen
 
-    lines = [line for line in with_api(tmp_path, job) if line]
-    assert lines[0] == "event: LatchChanged"
-    assert json.loads(lines[1].removeprefix("data: "))["reason"] == "look"
+    seen = with_api(tmp_path, job)
+    assert "ConnectionChanged" in dict(seen)
+    assert seen[-1][1]["reason"] == "look"
 
 
 def test_control_events_readers_are_bounded(tmp_path: Path) -> None:
@@ -203,6 +220,8 @@ def test_broadcast_reader_that_is_slow_is_cut_off_and_others_go_on(tmp_path: Pat
     async def job(api: Served) -> None:
         slow, fast = api.broadcast.join(), api.broadcast.join()
         [latch] = api.shell.outputs[:1]
+        while not (slow.empty() and fast.empty()):
+            slow.get_nowait(), fast.get_nowait()
         for _ in range(QUEUE_MAX):
             api.broadcast.publish([latch])
             fast.get_nowait()
@@ -227,7 +246,9 @@ def test_control_foreign_host_is_misdirected(tmp_path: Path, host: str) -> None:
     assert with_api(tmp_path, job) == 421
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:1", "http://localhost.evil.example"])
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "null", "http://127.0.0.1:1", "http://localhost.evil.example"]
+)
 def test_control_foreign_origin_is_forbidden_even_with_token(tmp_path: Path, origin: str) -> None:
     async def job(api: Served) -> tuple[int, int]:
         read = await api.ask("GET", "/v1/status", headers={"Origin": origin})
@@ -279,7 +300,12 @@ def test_control_verb_without_the_token_changes_nothing(
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
-    [("GET", "/v1/nothing", 404), ("DELETE", "/v1/rotation", 405), ("POST", "/v1/status", 405), ("GET", "/v1/stop", 405)],
+    [
+        ("GET", "/v1/nothing", 404),
+        ("DELETE", "/v1/rotation", 405),
+        ("POST", "/v1/status", 405),
+        ("GET", "/v1/stop", 405),
+    ],
 )
 def test_control_unknown_route_or_method_is_refused(tmp_path: Path, method: str, path: str, status: int) -> None:
     async def job(api: Served) -> tuple[int, Answer]:
@@ -379,9 +405,7 @@ def test_control_half_sent_document_is_never_applied(tmp_path: Path) -> None:
     assert with_api(tmp_path, job) == 200, "it is still the first one"
 
 
-def test_control_slow_document_times_out_and_is_never_applied(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_control_slow_document_times_out_and_is_never_applied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control, "READ_TIMEOUT_S", 0.05)
 
     async def job(api: Served) -> tuple[bytes, int]:
@@ -496,15 +520,15 @@ def test_control_rotation_expired_one_is_still_named_by_the_next(tmp_path: Path)
     assert status == 200
 
 
-# --- reload (I-32)
+# --- reload: limits may only tighten, I-32
 
 
-def reloading(**changes: Any) -> Callable[[], Effective]:
+def reloading(**changes: object) -> Callable[[], Effective]:
     config = msgspec.structs.replace(Config(), **changes)
     return lambda: Effective(config=config, file=None, sources={})
 
 
-def limits_of(**gates: int) -> Any:
+def limits_of(**gates: int) -> Limits:
     base = Config().limits
     return msgspec.structs.replace(base, gates=msgspec.structs.replace(base.gates, **gates))
 
@@ -533,4 +557,3 @@ def test_control_reload_that_widens_or_needs_a_restart_is_refused_whole(
     assert status == 422
     assert named in " ".join(answer.reasons)
     assert limits == Config().limits
-

@@ -2,14 +2,13 @@
 
 import asyncio
 import json
-import random
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from random import Random
 
 import pytest
-from core_builders import a_poll, a_status
 from loopback_feed import Script, run, websocket_server
-from shell_parts import Shell, a_shell
+from shell_parts import Shell, a_shell, when
 from websockets.asyncio.server import ServerConnection
 
 from streaming.core.effects import ConnectionChanged, LatchChanged, MarketReadyChanged, Reconnect, Resubscribe
@@ -66,7 +65,7 @@ async def played(
 ) -> tuple[Shell, Session]:
     """Run a feed against a scripted server until a condition holds."""
     shell = a_shell(tmp_path)
-    session = Session(PLAN, random=random.Random(1), backoff_ms_min=1, backoff_ms_max=30)
+    session = Session(PLAN, random=Random(1), backoff_ms_min=1, backoff_ms_max=30)  # noqa: S311 - jitter
     faults = Faults()
     async with websocket_server(script) as url:
         feed = Feed(
@@ -215,7 +214,7 @@ def test_feed_venue_that_refuses_is_tried_again(tmp_path: Path, name: str) -> No
     async def play() -> None:
         shell = a_shell(tmp_path)
         shell_seen.append(shell)
-        session = Session(PLAN, random=random.Random(1), backoff_ms_min=1, backoff_ms_max=3)
+        session = Session(PLAN, random=Random(1), backoff_ms_min=1, backoff_ms_max=3)  # noqa: S311 - jitter
         async with websocket_server(_refuse) as url:
             pass
         feed = Feed(
@@ -228,9 +227,9 @@ def test_feed_venue_that_refuses_is_tried_again(tmp_path: Path, name: str) -> No
             telemetry=shell.telemetry,
             faults=Faults(),
         )
+        failed = when(shell, "reconnect_needed", lambda: shell.telemetry.reconnect_count >= 3)
         task = asyncio.create_task(feed.run())
-        while shell.telemetry.reconnect_count < 3:
-            await asyncio.sleep(0.001)
+        await failed.wait()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         shell.close()
@@ -252,8 +251,7 @@ def test_feed_engine_request_resubscribes_one_market(tmp_path: Path) -> None:
         await server.wait_closed()
 
     async def during(shell: Shell) -> None:
-        while shell.value("hip3_frames_total", channel="bbo") != 1:
-            await asyncio.sleep(0.001)
+        await when(shell, "frame_received", lambda: shell.value("hip3_frames_total", channel="bbo") == 1).wait()
         stamps = {"ts_ns": shell.clock.ts_ns(), "mono_ns": shell.clock.mono_ns()}
         shell.runtime._act(Resubscribe(**stamps, coin=COIN))
 
@@ -265,9 +263,7 @@ def test_feed_engine_request_resubscribes_one_market(tmp_path: Path) -> None:
 
 
 @both
-def test_feed_exception_in_a_step_ends_the_process(
-    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_feed_exception_in_a_step_ends_the_process(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Libraries only log what a callback raises; a bug in the engine must not end as a log line (F-71)."""
 
     async def script(server: ServerConnection) -> None:
@@ -284,7 +280,7 @@ def test_feed_exception_in_a_step_ends_the_process(
         async with websocket_server(script) as url:
             feed = Feed(
                 url=url,
-                session=Session(PLAN, random=random.Random(1)),
+                session=Session(PLAN, random=Random(1)),  # noqa: S311 - jitter
                 subscription_count=2,
                 new_transport=transport_factory(name),
                 runtime=shell.runtime,

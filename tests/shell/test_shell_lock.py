@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -26,9 +27,10 @@ def test_lock_second_instance_is_refused_naming_the_holder(tmp_path: Path) -> No
 
 def test_lock_other_venue_or_account_is_free(tmp_path: Path) -> None:
     accounts = ["", "0x" + "1" * 40, "0x" + "2" * 40]
-    with InstanceLock(tmp_path, "sim", accounts[0]), InstanceLock(tmp_path, "testnet", accounts[0]):
-        with InstanceLock(tmp_path, "sim", accounts[1]), InstanceLock(tmp_path, "sim", accounts[2]):
-            pass
+    with ExitStack() as held:
+        held.enter_context(InstanceLock(tmp_path, "testnet", ""))
+        for account in accounts:
+            held.enter_context(InstanceLock(tmp_path, "sim", account))
 
 
 def test_lock_account_is_one_whatever_its_case(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Log lines: JSON, no secret in them, and never a reason to stop."""
 
+import contextlib
 import json
 import logging
 import os
@@ -20,10 +21,8 @@ def pipe() -> Iterator[tuple[int, int]]:
     root_handlers, root_level = logging.root.handlers[:], logging.root.level
     yield reader, writer
     for fd in (reader, writer):
-        try:
+        with contextlib.suppress(OSError):
             os.close(fd)
-        except OSError:
-            pass
     logs._session.clear()
     logs._seq_source.clear()
     logging.root.handlers[:] = root_handlers
@@ -47,11 +46,10 @@ def test_logs_line_is_json_with_session_sequence_and_configuration(pipe: tuple[i
 def test_logs_secrets_are_taken_out_wherever_they_stand(pipe: tuple[int, int]) -> None:
     configure_logs(pipe[1])
     log = get_logger()
-    log.info("text", note=f"found {KEY} here", nested={"deep": [KEY, {"Token": "abc"}]}, agent_key="abc", raw=KEY.encode())
-    try:
-        raise ValueError(f"bad key {KEY}")
-    except ValueError:
-        log.error("failed", exc_info=True)
+    log.info(
+        "text", note=f"found {KEY} here", nested={"deep": [KEY, {"Token": "abc"}]}, agent_key="abc", raw=KEY.encode()
+    )
+    log.error("failed", exc_info=ValueError(f"bad key {KEY}"))
     logging.getLogger("some.library").error("sending %s", KEY)
     written = os.read(pipe[0], 65_536).decode()
     assert len(written.splitlines()) == 3

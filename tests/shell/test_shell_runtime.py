@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from core_builders import a_poll, a_status, stamps
@@ -36,9 +35,9 @@ def opened(at_ms: float = 0) -> ConnectionOpened:
 def spied(monkeypatch: pytest.MonkeyPatch, shell: Shell, calls: list[str], *names: str) -> None:
     """Record the order of the journal's calls."""
     for name in names:
-        original: Callable[..., Any] = getattr(shell.journal, name)
+        original: Callable[..., object] = getattr(shell.journal, name)
 
-        def call(*args: Any, _name: str = name, _original: Callable[..., Any] = original) -> Any:
+        def call(*args: object, _name: str = name, _original: Callable[..., object] = original) -> object:
             calls.append(_name)
             return _original(*args)
 

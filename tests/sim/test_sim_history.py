@@ -1,4 +1,5 @@
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -16,7 +17,6 @@ from streaming.core.errors import StoreError
 from streaming.core.events import BboUpdated, CtxUpdated
 from streaming.core.units import NS_PER_DAY, NS_PER_MS
 from streaming.hyperliquid.decode import decode_frame
-from streaming.sim import history
 from streaming.sim.feed import GENERATION
 from streaming.sim.generator import Generator
 from streaming.sim.history import DayWritten, clear, days_before, is_written, write_days
@@ -185,23 +185,24 @@ def test_history_command_bad_days_are_refused_with_what_was_expected(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_history_command_interrupted_announces_nothing_and_ends_its_writers(
-    number: signal.Signals, tmp_path: Path
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+def test_history_command_ended_announces_nothing_and_leaves_no_writer(
+    number: signal.Signals, code: int, tmp_path: Path
 ) -> None:
     command = [sys.executable, "-m", "streaming.cli", "history", "--from", DAY, "--warehouse", str(tmp_path)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stderr is not None
-        line = process.stderr.readline()  # the first progress line: a writer is at work
-        assert DAY in line
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        assert f"{DAY} 1/24 h" in process.stderr.readline()  # a writer is at work
+        [writer] = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        end = os.pidfd_open(int(writer))
         process.send_signal(number)
         process.communicate(timeout=30)
-        assert process.returncode == (130 if number is signal.SIGINT else 143)
+        assert process.returncode == code
+        # A killed parent ends nobody: its writer finds out with the next hour that it reports.
+        assert select.select([end], [], [], 0 if number is not signal.SIGKILL else 60)[0]
+        os.close(end)
     finally:
         process.kill()
         process.wait()
-    assert not history.is_written(a_day(tmp_path))
-    assert children
-    assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
+    assert not is_written(a_day(tmp_path))

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -11,6 +12,8 @@ from random import Random
 
 import aiohttp
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streaming.core.events import BboUpdated
 from streaming.hyperliquid.decode import decode_frame
@@ -24,13 +27,16 @@ from streaming.sim.info import Info
 from streaming.sim.listing import specs_of, statuses_of
 from streaming.sim.player import Player
 from streaming.sim.server import GREETING, PortOccupiedError, VenueServer
-from streaming.sim.subscriptions import Topic, wanted
+from streaming.sim.subscriptions import AbortError, Topic, UnreadableError, UnsupportedError, wanted
 from streaming.sim.tape import Tape
 from streaming.sim.universe import BY_COIN, MARKETS
 
 NOW_MS = 494_870 * 3_600_000 + 1_234_567
 USER = "0x" + "ab" * 20
 GENERATOR = Generator(7)
+TAPE = Tape(GENERATOR)
+for _hour in (NOW_MS // 3_600_000 - 1, NOW_MS // 3_600_000):
+    TAPE.load(_hour)
 
 
 class Venue:
@@ -137,6 +143,34 @@ def test_info_wrong_requests_get_the_documented_errors() -> None:
     with_venue(test)
 
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.sampled_from(sorted(BY_COIN)),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=8,
+)
+TYPES = st.sampled_from(("meta", "l2Book", "allMids", "userFees", "perpDexLimits", "bbo", "userFills")) | JSON
+FIELDS = st.sampled_from(("dex", "coin", "user", "nSigFigs", "mantissa", "fast"))
+
+
+@given(type_=TYPES, fields=st.dictionaries(FIELDS, JSON, max_size=4))
+def test_requests_of_any_content_get_an_answer_or_a_documented_refusal(
+    type_: object, fields: dict[str, object]
+) -> None:
+    request = {"type": type_, **fields}
+    info = Info(TAPE)
+    assert info.answer(request, NOW_MS)[0] in {200, 422, 500}
+    assert info.post_payload(request, NOW_MS)[0] in {"info", "error"}
+    with contextlib.suppress(AbortError, UnreadableError, UnsupportedError):
+        assert json.loads(wanted(request, frozenset(BY_COIN)).text)["type"] == type_
+
+
+@given(body=JSON)
+def test_requests_that_are_no_objects_are_refused(body: object) -> None:
+    assert Info(TAPE).answer(body, NOW_MS)[0] in {200, 422, 500}
+    with contextlib.suppress(AbortError, UnreadableError, UnsupportedError):
+        wanted(body, frozenset(BY_COIN))
+
+
 # Websocket
 
 
@@ -235,6 +269,8 @@ def test_socket_unreadable_requests_get_the_error_text_and_stay_open() -> None:
                 '{"method":"subscribe"}',
                 '{"method":"subscribe","subscription":{"type":"bbo","coin":["BTC","ETH"]}}',
                 '{"method":"subscribe","subscription":{"type":"nothing"}}',
+                '{"method":"subscribe","subscription":{"type":["bbo"]}}',
+                "[" * 5_000,
                 '{"method":"post","request":{"type":"info","payload":{"type":"perpDexs"}}}',
             ):
                 await socket.send_str(text)

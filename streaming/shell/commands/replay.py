@@ -32,18 +32,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Replay and print; 0 no difference (or a what-if, or frames), 1 a difference."""
-    from importlib.metadata import version  # noqa: PLC0415 - only when the command runs
-
     from streaming.contracts.paths import checked_day, checked_name  # noqa: PLC0415 - only when the command runs
     from streaming.core.errors import ConfigError  # noqa: PLC0415 - only when the command runs
     from streaming.shell.frames import replay_frames  # noqa: PLC0415 - only when the command runs
     from streaming.shell.parity import check_parity  # noqa: PLC0415 - only when the command runs
     from streaming.shell.place import place_of  # noqa: PLC0415 - only when the command runs
     from streaming.shell.replay_text import frames_text, parity_text  # noqa: PLC0415 - only when the command runs
+    from streaming.shell.version import code_version  # noqa: PLC0415 - only when the command runs
 
     if args.frames is not None:
         frames = replay_frames(
-            args.frames, code_version=version("hip3"), out=args.out, settings=args.set, specs=args.specs
+            args.frames, code_version=code_version(), out=args.out, settings=args.set, specs=args.specs
         )
         sys.stdout.write(_json(frames) if args.json else frames_text(frames))
         return 0
@@ -53,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
         session_id = None if args.session is None else checked_name(args.session)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    parity = check_parity(root, venue, code_version=version("hip3"), session_id=session_id, day=day, settings=args.set)
+    parity = check_parity(root, venue, code_version=code_version(), session_id=session_id, day=day, settings=args.set)
     sys.stdout.write(_json(parity) if args.json else parity_text(parity))
     return 0 if parity.is_equal or args.set else 1
 

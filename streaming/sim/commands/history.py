@@ -45,7 +45,8 @@ def run(args: argparse.Namespace) -> int:
             days, workers=args.workers, is_forced=args.force, on_hours=progress.on_hours, on_day=progress.on_day
         )
     if args.json:
-        sys.stdout.write(msgspec.json.encode({"days": written}).decode() + "\n")
+        result = [msgspec.structs.asdict(day) | {"events_per_s": day.events_per_s} for day in written]
+        sys.stdout.write(msgspec.json.encode({"days": result}).decode() + "\n")
     else:
         sys.stdout.writelines(f"{day_text(day)}\n" for day in written)
     return 0
