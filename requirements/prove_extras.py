@@ -1,6 +1,6 @@
 """Proves that each extra installs and imports alone: a wheel, a fresh environment an extra, the modules it promises.
 
-It also proves what must be absent: the sidecar brings no Dagster, the platform no market-data socket and no key handling.
+It also proves what must be absent: the sidecar brings no Dagster, the platform no market-data socket, no key handling.
 """
 
 import subprocess
@@ -15,7 +15,7 @@ PROMISES = {
         "import streaming.shell.commands.run, streaming.shell.runtime, streaming.sim.server",
         "dagster duckdb polars",
     ),
-    "platform": ("import hip3_platform.definitions, hip3_platform.cli.up", "picows coincurve eth_account prometheus_client"),
+    "platform": ("import hip3_platform.definitions, hip3_platform.cli.loop", "picows coincurve eth_account"),
 }
 
 

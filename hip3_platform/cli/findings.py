@@ -6,11 +6,15 @@ from pathlib import Path
 
 import polars as pl
 
+from hip3_platform.analytics.closing import CLOSE_DELAY_NS
 from streaming.contracts.manifest import ManifestLine, read_manifest
-from streaming.contracts.paths import gold_path, manifest_folder
+from streaming.contracts.paths import day_of, gold_path, manifest_folder
 from streaming.contracts.rotation import RotationDoc, decode_rotation, rotation_sha256
+from streaming.core.units import NS_PER_DAY
 
 EVENT_TABLES = ("bbo", "ctx")
+HISTORY_PREFIX = "hist-"
+"""Sessions of `hip3 history`; all others observed live."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,18 @@ class Findings:
     def ranked_count(self) -> int:
         """Markets with enough episodes to be ranked."""
         return self.ranking.filter(pl.col("rank").is_not_null()).height
+
+
+def history_window(warehouse: Path, venue: str, day_count: int, *, now_ts_ns: int) -> tuple[str, str]:
+    """Return the first and last of the newest `day_count` closed days in a row that hold no live rows.
+
+    A day in which a sidecar observed is its own evidence; written history beside it would count the same hours twice.
+    """
+    live = {line.day for line in _lines(warehouse, venue) if not line.session_id.startswith(HISTORY_PREFIX)}
+    last = now_ts_ns - CLOSE_DELAY_NS - NS_PER_DAY
+    while any(day_of(last - back * NS_PER_DAY) in live for back in range(day_count)):
+        last -= NS_PER_DAY
+    return day_of(last - (day_count - 1) * NS_PER_DAY), day_of(last)
 
 
 def newest_rotation(warehouse: Path, venue: str) -> tuple[RotationDoc, str] | None:

@@ -17,7 +17,7 @@ import httpx
 import msgspec
 
 from hip3_platform.cli.children import Child, Children
-from hip3_platform.cli.findings import Findings, newest_rotation, ranking_lines
+from hip3_platform.cli.findings import Findings, history_window, newest_rotation, ranking_lines
 from streaming.core.errors import ConfigError, Hip3Error
 
 POLL_S = 0.5
@@ -173,9 +173,10 @@ class Loop:
 
     def _write_history(self, start: Callable[..., Child]) -> None:
         plan, begun = self.plan, time.monotonic()
+        first, last = history_window(plan.warehouse, "sim", plan.days, now_ts_ns=time.time_ns())
         child = start(
-            "history", sys.executable, "-m", "streaming.cli", "history", "--days", str(plan.days), "--seed",
-            str(plan.seed), "--warehouse", str(plan.warehouse), "--json", is_task=True,
+            "history", sys.executable, "-m", "streaming.cli", "history", "--from", first, "--to", last,
+            "--seed", str(plan.seed), "--warehouse", str(plan.warehouse), "--json", is_task=True,
         )  # fmt: skip
         if child.process.wait() != 0:
             raise StageFailed(f"writing history ended with exit code {child.process.returncode}\n{child.last_lines()}")
@@ -197,9 +198,7 @@ class Loop:
         """Wait until the sidecar runs the newest document; a failed run or a refusal ends the wait at once."""
         begun, said = time.monotonic(), ""
         while time.monotonic() - begun < self.plan.timeout_s:
-            if dead := next(
-                (c for c in children.started if c.name != "history" and c.process.poll() is not None), None
-            ):
+            if dead := children.dead():
                 raise StageFailed(f"{dead.name} ended with exit code {dead.process.returncode}\n{dead.last_lines()}")
             runs = self._runs()
             if failed := [r for r in runs if r.endswith("FAILURE")]:
@@ -260,9 +259,7 @@ class Loop:
     def _stay(self, children: Children) -> None:
         _say("running; Ctrl-C ends everything")
         while True:
-            if dead := next(
-                (c for c in children.started if c.name != "history" and c.process.poll() is not None), None
-            ):
+            if dead := children.dead():
                 raise StageFailed(f"{dead.name} ended with exit code {dead.process.returncode}\n{dead.last_lines()}")
             time.sleep(POLL_S)
 

@@ -49,7 +49,7 @@ def _events(
         "sha256": sha256,
         "sidecar_session": session_id,
         "market_count": len(doc.markets),
-        "markets": dg.MetadataValue.md(", ".join(market.coin for market in doc.markets) or "none"),
+        "markets": ", ".join(f"{market.coin} ({market.ntl_max})" for market in doc.markets) or "none",
         "expires": dg.MetadataValue.timestamp(doc.expires_ts_ns / 1e9),
         "accepted": answer.is_accepted,
     }

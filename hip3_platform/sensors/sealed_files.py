@@ -8,10 +8,12 @@ Rule 4: when an older day was judged again, the newest ranking is stale: it alon
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import dagster as dg
 import msgspec
 
+from hip3_platform.analytics.closing import is_closed
 from hip3_platform.analytics.gold import (
     DAILY_METRICS,
     MARKET_RANKING,
@@ -22,21 +24,22 @@ from hip3_platform.analytics.gold import (
     window_days,
 )
 from hip3_platform.analytics.landing import Landing
-from hip3_platform.assets.common import bronze_key, gold_key
+from hip3_platform.assets.common import bronze_key, gold_key, landing_key
 from hip3_platform.assets.gold import VIEWS
 from hip3_platform.resources.clock import Clock
 from hip3_platform.resources.policy import RotationPolicy
 from hip3_platform.resources.warehouse import WarehouseResource
-from streaming.contracts.paths import day_begin_ns, day_of
+from streaming.contracts.manifest import digest_of
+from streaming.contracts.paths import day_of
 from streaming.contracts.tables import TABLES
 from streaming.core.errors import StoreError
 from streaming.core.units import NS_PER_DAY, NS_PER_S
 
-CLOSE_DELAY_NS = 10 * 60 * NS_PER_S
 TODAY_INTERVAL_NS = 30 * 60 * NS_PER_S
 RUN_COUNT_MAX = 5
 """Runs requested per tick; the rest waits for the next one (F-96)."""
 
+DATA_VERSION_TAG = "dagster/data_version"
 INPUT_TAG = "hip3/input"
 KIND_TAG = "hip3/kind"
 TODAY_SELECTION = [*(bronze_key(t) for t in TABLES), *(gold_key(n) for n in (DAILY_METRICS, MARKOUTS, VIEWS))]
@@ -59,11 +62,6 @@ def read_cursor(text: str | None) -> Cursor:
         return msgspec.json.decode(text, type=Cursor) if text else Cursor()
     except msgspec.DecodeError:
         return Cursor()
-
-
-def is_closed(day: str, now_ts_ns: int) -> bool:
-    """Tell whether a UTC day is over, with ten minutes for its last parts."""
-    return now_ts_ns >= day_begin_ns(day) + NS_PER_DAY + CLOSE_DELAY_NS
 
 
 def day_request(day: str, digest: str) -> dg.RunRequest:
@@ -138,6 +136,24 @@ def stale_ranking_request(warehouse: WarehouseResource, newest: str, window: int
     )  # fmt: skip
 
 
+def landing_events(landing: Landing, day: str) -> list[dg.AssetMaterialization]:
+    """Return what landed on a day as materializations of the external landing tables: rows, bytes and parts to plot."""
+    events = []
+    for table in TABLES:
+        lines = landing.of(day, table)
+        if lines:
+            metadata: dict[str, Any] = {
+                "dagster/row_count": sum(line.row_count for line in lines),
+                "bytes": sum(line.byte_count for line in lines),
+                "parts": len(lines),
+                "sessions": len({line.session_id for line in lines}),
+                "market_count": len({coin for line in lines for coin in line.coins}),
+            }
+            tags = {DATA_VERSION_TAG: digest_of(lines)}
+            events.append(dg.AssetMaterialization(landing_key(table), partition=day, metadata=metadata, tags=tags))
+    return events
+
+
 def _skip_text(plan: Plan, landing: Landing) -> str:
     if not landing.days:
         return "no sealed part yet"
@@ -161,7 +177,9 @@ def _tick(
         requests += [stale] if stale else []
     cursor = msgspec.json.encode(plan.cursor).decode()
     if requests:
-        return dg.SensorResult(run_requests=requests, cursor=cursor)
+        days = dict.fromkeys(request.partition_key for request in plan.requests if request.partition_key)
+        events = [event for day in days for event in landing_events(landing, day)]
+        return dg.SensorResult(run_requests=requests, cursor=cursor, asset_events=events)
     return dg.SensorResult(skip_reason=_skip_text(plan, landing), cursor=cursor)
 
 

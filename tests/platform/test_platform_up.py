@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from hip3_platform.cli.children import Children
+from hip3_platform.cli.findings import history_window
+from streaming.contracts.manifest import ManifestLine, encode_line
+from streaming.contracts.paths import day_begin_ns, manifest_path
 
 STUBBORN = """
 import signal, subprocess, sys, time
@@ -80,3 +83,22 @@ def test_up_days_below_one_is_refused(days: str) -> None:
     )
     assert done.returncode == 2
     assert "--days" in done.stderr
+
+
+def _a_live_line(day: str) -> ManifestLine:
+    return ManifestLine(
+        table="bbo", table_version=1, venue="sim", day=day, session_id="live", part=1, path="p", row_count=1, byte_count=1,
+        sha256="00", seq_min=1, seq_max=1, ts_ns_min=1, ts_ns_max=1, coins=("xyz:A",),
+    )  # fmt: skip
+
+
+def test_history_window_avoids_days_with_live_rows_and_days_not_closed(tmp_path: Path) -> None:
+    nine = day_begin_ns("2026-11-23") + 9 * 60 * 10**9
+    ten = day_begin_ns("2026-11-23") + 10 * 60 * 10**9
+    assert history_window(tmp_path, "sim", 2, now_ts_ns=nine) == ("2026-11-20", "2026-11-21")
+    assert history_window(tmp_path, "sim", 2, now_ts_ns=ten) == ("2026-11-21", "2026-11-22")
+    path = manifest_path(tmp_path, "sim", "live")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(encode_line(_a_live_line("2026-11-21")))
+    assert history_window(tmp_path, "sim", 2, now_ts_ns=ten) == ("2026-11-19", "2026-11-20")
+    assert history_window(tmp_path, "sim", 1, now_ts_ns=ten) == ("2026-11-22", "2026-11-22")
