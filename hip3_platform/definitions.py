@@ -48,7 +48,7 @@ def build_definitions(
     )
     return dg.Definitions(
         assets=[
-            *landing_specs(),
+            *landing_specs(partitions),
             build_bronze(partitions),
             build_daily_metrics(partitions),
             build_markouts(partitions),

@@ -6,6 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from hip3_platform.resources.clock import Clock
 from streaming.contracts.manifest import ManifestLine
 from streaming.contracts.paths import day_begin_ns
 from streaming.contracts.tables import SESSION_COLUMNS, TABLES
@@ -16,6 +17,16 @@ from streaming.shell.seal import PartWriter
 DAY_1, DAY_2, DAY_3 = "2026-11-20", "2026-11-21", "2026-11-22"
 VENUE = "sim"
 CONFIG_HASH = "c0ffee"
+
+
+class FixedClock(Clock):
+    """A clock that stands."""
+
+    def __init__(self, ts_ns: int) -> None:
+        self.ts_ns = ts_ns
+
+    def now_ts_ns(self) -> int:
+        return self.ts_ns
 
 
 def a_row(table: str, **values: object) -> tuple[object, ...]:

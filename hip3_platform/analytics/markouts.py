@@ -41,7 +41,28 @@ SCHEMA: dict[str, Any] = {
     "state": pl.String,
     "void_reason": pl.String,
 }
-"""Columns of gold/markouts, one row a signal; `state` is executable, blocked or void."""
+"""Columns of gold/markouts, one row a signal."""
+
+ABOUT: dict[str, str] = {
+    "venue": "venue the markout was earned on",
+    "day": "UTC day of the signal",
+    "coin": "market",
+    "signal_id": "table signals",
+    "episode_id": "table episodes",
+    "ts_ns": "ns UTC, instant of the decision",
+    "side": "buy or sell, the side we would take",
+    "origin": "oracle_led or quote_led",
+    "config_hash": "configuration that decided",
+    "raw_edge_bps": "edge against the oracle at the decision, bps",
+    "entry_px": "touch at the decision, quote per unit",
+    "exit_px": "opposite touch 5 s later; null when not known",
+    "fee_bps": "both taker fees, bps",
+    "gross_bps": "exit against entry, signed, bps",
+    "net_bps": "gross - fees, bps",
+    "state": "executable, blocked (by a gate) or void (no exit known)",
+    "void_reason": "why the exit is not known",
+}
+"""What each column is, for the UI."""
 
 _SIGNALS = (
     "coin", "signal_id", "episode_id", "ts_ns", "side", "origin", "config_hash", "limit_px", "raw_edge_bps",

@@ -23,15 +23,40 @@ EDGE_EDGES_BPS = (0, 2, 5, 10, 15, 20, 30, 50, 100)
 """Upper bounds of the buckets of `edge_hist`."""
 SOURCE_TABLES = ("bbo", "ctx", "episodes", "signals", "health")
 
-_COUNTS = (
-    "bbo_count", "bbo_null_count", "ctx_count", "session_count", "reconnect_count", "cross_episode_count",
-    "cross_tick_count", "oracle_led_count", "signal_count", "blocked_count", "health_count",
-)  # fmt: skip
-_QUANTILES = (
-    "bbo_recv_interval_ms", "ctx_recv_interval_ms", "ctx_age_ms_decision", "bbo_age_ms_decision", "ctx_age_ms_clock",
-    "bbo_age_ms_clock", "cross_duration_ms", "edge_bps", "net_edge_bps", "peak_edge_bps", "spread_bps_clock",
-)  # fmt: skip
-_RATES = ("bbo_null_rate", "oracle_stale_rate", "spread_shock_rate", "ready_rate", "blocked_rate", "rate_use_max")
+_COUNTS = {
+    "bbo_count": "bbo frames received",
+    "bbo_null_count": "of these with a null side",
+    "ctx_count": "ctx frames received",
+    "session_count": "sessions of the sidecar with bbo rows",
+    "reconnect_count": "connections beyond each session's first",
+    "cross_episode_count": "crosses over the threshold, as episodes that ended",
+    "cross_tick_count": "market events while an episode was open",
+    "oracle_led_count": "episodes a moving oracle began",
+    "signal_count": "triggers: decisions worth taking",
+    "blocked_count": "of these blocked by a gate or a control",
+    "health_count": "samples on the fixed clock",
+}
+_RATES = {
+    "bbo_null_rate": "share of bbo frames with a null side",
+    "oracle_stale_rate": "share of clock samples at which gate 1 would block",
+    "spread_shock_rate": "share of clock samples at which gate 3 would reduce or block",
+    "ready_rate": "share of clock samples at which the market was ready",
+    "blocked_rate": "share of signals that were blocked",
+    "rate_use_max": "highest use of any rate limit, 0-1",
+}
+_QUANTILES = {
+    "bbo_recv_interval_ms": "ms between bbo frames on one connection",
+    "ctx_recv_interval_ms": "ms between ctx frames on one connection",
+    "ctx_age_ms_decision": "ms since the last ctx, at decisions",
+    "bbo_age_ms_decision": "ms since the last bbo, at decisions",
+    "ctx_age_ms_clock": "ms since the last ctx, on the fixed clock",
+    "bbo_age_ms_clock": "ms since the last bbo, on the fixed clock",
+    "cross_duration_ms": "ms an episode lasted",
+    "edge_bps": "raw edge of signals, bps of oracle",
+    "net_edge_bps": "edge of signals after fees and slippage, bps",
+    "peak_edge_bps": "largest raw edge of episodes, bps of oracle",
+    "spread_bps_clock": "spread on the fixed clock, bps of mid",
+}
 
 SCHEMA: dict[str, Any] = {
     "venue": pl.String,
@@ -47,6 +72,21 @@ SCHEMA: dict[str, Any] = {
     "blocked_by_control": pl.Int64,
 }
 """Columns of gold/daily_metrics, one row a market; units are in the names."""
+
+ABOUT: dict[str, str] = {
+    "venue": "venue the figures were earned on",
+    "day": "UTC day",
+    "coin": "market",
+    **_COUNTS,
+    **_RATES,
+    **{f"{name}_p{q}": f"P{q} of {text}" for name, text in _QUANTILES.items() for q in (50, 95, 99)},
+    "edge_bps_mean": "mean raw edge of signals, bps of oracle",
+    "cross_duration_hist": f"episodes by duration, buckets up to {DURATION_EDGES_MS} ms and above",
+    "edge_hist": f"signals by raw edge, buckets up to {EDGE_EDGES_BPS} bps and above",
+    **{f"blocked_by_{gate}": f"signals the gate {gate} blocked" for gate in GATES},
+    "blocked_by_control": "signals that only controls of ours blocked (latch, rate limit, writer, not ready)",
+}
+"""What each column is, for the UI."""
 
 
 def _histogram(values: Floats, edges: tuple[int, ...]) -> list[int]:

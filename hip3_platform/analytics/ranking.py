@@ -40,7 +40,28 @@ SCHEMA: dict[str, Any] = {
     "day_count": pl.Int64,
     "reason": pl.String,
 }
-"""Columns of gold/market_ranking; `state` is ranked or unranked."""
+"""Columns of gold/market_ranking, one row a market."""
+
+ABOUT: dict[str, str] = {
+    "venue": "venue of the window",
+    "day": "as-of day: last day of the window",
+    "coin": "market",
+    "state": "ranked, or unranked with too few episodes",
+    "rank": "1 is best; null when unranked",
+    "score_bps": "mean - 1 standard error: what ranks",
+    "mean_bps": "mean executable exit at +5 s after fees, per episode",
+    "se_bps": "standard error of the mean, sd / sqrt(n)",
+    "sd_bps": "standard deviation of an episode",
+    "gross_mean_bps": "mean before fees",
+    "fee_mean_bps": "mean of both taker fees",
+    "win_rate": "share of episodes with a positive result",
+    "episode_count": "executable episodes in the window",
+    "blocked_count": "episodes a gate blocked",
+    "void_count": "episodes without a known exit",
+    "day_count": "days with signals",
+    "reason": "figure, or why unranked",
+}
+"""What each column is, for the UI."""
 
 
 def _moments(values: list[float]) -> tuple[float | None, float | None]:

@@ -3,7 +3,9 @@
 Rule 1: the document is a pure function of the ranking, the policy and the document stored for that day. A re-run with
 equal content keeps its version, so it has equal bytes; other content gets the next revision (I-31: forward only).
 Rule 2: version = YYYYMMDD x 100 + revision. A later day's document is always newer.
-Rule 3: an unranked market never enters; a blacklisted one neither, however good it looks.
+Rule 3: a day on which no market qualifies gives a document without markets. The sidecar refuses it (it allows nothing),
+and the check shows that in red; the rotation in force goes on to its expiry.
+Rule 4: an unranked market never enters; a blacklisted one neither, however good it looks.
 """
 
 from dataclasses import dataclass

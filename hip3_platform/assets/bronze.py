@@ -26,7 +26,7 @@ CHECKS = {
 }
 
 
-def landing_specs() -> list[dg.AssetSpec]:
+def landing_specs(partitions: dg.DailyPartitionsDefinition) -> list[dg.AssetSpec]:
     """Return the sidecar's tables as external assets."""
     return [
         dg.AssetSpec(
@@ -34,6 +34,7 @@ def landing_specs() -> list[dg.AssetSpec]:
             description=f"{table.purpose}. Sealed by the sidecar; announced in manifest/.",
             group_name="landing",
             kinds={"parquet"},
+            partitions_def=partitions,
             metadata={"dagster/column_schema": schema_of_table(table), "version": table.version},
         )
         for table in TABLES.values()

@@ -60,10 +60,10 @@ def schema_of_table(table: Table) -> dg.TableSchema:
     return dg.TableSchema(columns=columns)
 
 
-def schema_of_frame(schema: Mapping[str, Any]) -> dg.TableSchema:
+def schema_of_frame(schema: Mapping[str, Any], about: Mapping[str, str]) -> dg.TableSchema:
     """Return a derived table's columns as Dagster shows them."""
     frame = pl.DataFrame(schema=schema)
-    return dg.TableSchema(columns=[dg.TableColumn(name, str(kind)) for name, kind in frame.schema.items()])
+    return dg.TableSchema(columns=[dg.TableColumn(name, str(kind), about[name]) for name, kind in frame.schema.items()])
 
 
 def table_value(frame: pl.DataFrame, columns: Iterable[str]) -> dg.TableMetadataValue:

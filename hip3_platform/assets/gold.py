@@ -1,11 +1,14 @@
 """Figures, markouts, ranking and rotation of a day. Thin: read, call analytics, write, say what people want to see."""
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
 from hip3_platform.analytics import markouts, metrics, ranking
+from hip3_platform.analytics.closing import is_closed
 from hip3_platform.analytics.gold import (
     DAILY_METRICS,
     MARKET_RANKING,
@@ -27,6 +30,7 @@ from hip3_platform.assets.common import (
     schema_of_frame,
     table_value,
 )
+from hip3_platform.resources.clock import Clock
 from hip3_platform.resources.policy import RotationPolicy
 from hip3_platform.resources.warehouse import WarehouseResource
 from streaming.contracts.rotation import RotationDoc, encode_rotation, rotation_sha256
@@ -44,10 +48,10 @@ _RANKING_SHOWN = (
 )  # fmt: skip
 
 
-def _written(written: Written, venue: str, schema: dict[str, Any]) -> dict[str, Any]:
+def _written(written: Written, venue: str, schema: dg.TableSchema) -> dict[str, Any]:
     return {
         "dagster/row_count": written.frame.height,
-        "dagster/column_schema": schema_of_frame(schema),
+        "dagster/column_schema": schema,
         **file_metadata(written.path, written.byte_count, venue),
     }
 
@@ -72,8 +76,8 @@ def build_daily_metrics(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDe
         frame = written.frame
         return dg.MaterializeResult(
             metadata={
-                **_written(written, venue, metrics.SCHEMA),
                 "markets": table_value(frame, _METRICS_SHOWN),
+                **_written(written, venue, schema_of_frame(metrics.SCHEMA, metrics.ABOUT)),
                 "market_count": frame.height,
                 "cross_count": int(frame["cross_episode_count"].sum()),
                 "signals": int(frame["signal_count"].sum()),
@@ -111,8 +115,8 @@ def build_markouts(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinit
         ).sort("coin")  # fmt: skip
         return dg.MaterializeResult(
             metadata={
-                **_written(written, venue, markouts.SCHEMA),
                 "markets": table_value(by_market, by_market.columns),
+                **_written(written, venue, schema_of_frame(markouts.SCHEMA, markouts.ABOUT)),
                 "executable": taken.height,
                 "blocked": int((written.frame["state"] == "blocked").sum()),
                 "void": int((written.frame["state"] == "void").sum()),
@@ -142,8 +146,8 @@ def build_market_ranking(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsD
         ranked = written.frame.filter(pl.col("state") == "ranked")
         return dg.MaterializeResult(
             metadata={
-                **_written(written, venue, ranking.SCHEMA),
                 "ranking": table_value(written.frame, _RANKING_SHOWN),
+                **_written(written, venue, schema_of_frame(ranking.SCHEMA, ranking.ABOUT)),
                 "markets_ranked": ranked.height,
                 "markets_unranked": written.frame.height - ranked.height,
                 "episodes": int(written.frame["episode_count"].sum()),
@@ -168,30 +172,40 @@ def _rotation_table(doc: RotationDoc) -> dg.TableMetadataValue:
     return dg.MetadataValue.table([dg.TableRecord(row) for row in rows], schema=schema)
 
 
+def _rotation_result(doc: RotationDoc, path: Path) -> dg.MaterializeResult[Any]:
+    raw = encode_rotation(doc)
+    return dg.MaterializeResult(
+        metadata={
+            "markets": _rotation_table(doc),
+            "markets_kept": len(doc.markets),
+            "markets_excluded": len(doc.excluded),
+            "version": doc.version,
+            "sha256": rotation_sha256(raw),
+            "expires": dg.MetadataValue.timestamp(doc.expires_ts_ns / 1e9),
+            **file_metadata(path, len(raw), doc.venue),
+        }
+    )
+
+
 def build_rotation_asset(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
     """Return the asset that is the rotation document of a day."""
 
     @dg.asset(
         key=gold_key(ROTATION), deps=[gold_key(MARKET_RANKING), gold_key(MARKOUTS)], group_name="gold",
-        partitions_def=partitions, kinds={"json"}, freshness_policy=FRESHNESS, pool=WRITER_POOL,
+        partitions_def=partitions, kinds={"json"}, freshness_policy=FRESHNESS, pool=WRITER_POOL, output_required=False,
     )  # fmt: skip
     def rotation(
-        context: dg.AssetExecutionContext, warehouse: WarehouseResource, policy: RotationPolicy
-    ) -> dg.MaterializeResult[Any]:
+        context: dg.AssetExecutionContext,
+        warehouse: WarehouseResource,
+        policy: RotationPolicy,
+        clock: dg.ResourceParam[Clock],
+    ) -> Iterator[dg.MaterializeResult[Any]]:
         """The best markets with a positive lower bound, and why every other one stays out."""
-        doc, path = write_rotation(warehouse.path, warehouse.checked_venue, context.partition_key, policy.rotation)
-        raw = encode_rotation(doc)
-        return dg.MaterializeResult(
-            metadata={
-                "markets": _rotation_table(doc),
-                "markets_kept": len(doc.markets),
-                "markets_excluded": len(doc.excluded),
-                "version": doc.version,
-                "sha256": rotation_sha256(raw),
-                "expires": dg.MetadataValue.timestamp(doc.expires_ts_ns / 1e9),
-                **file_metadata(path, len(raw), doc.venue),
-            }
-        )
+        day = context.partition_key
+        if is_closed(day, clock.now_ts_ns()):
+            yield _rotation_result(*write_rotation(warehouse.path, warehouse.checked_venue, day, policy.rotation))
+        else:
+            context.log.warning("%s is not closed yet: it feeds no rotation", day)
 
     return rotation
 

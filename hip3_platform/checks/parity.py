@@ -29,6 +29,7 @@ def journaled_sessions(warehouse: WarehouseResource, day: str) -> tuple[str, ...
 def run_replay(warehouse: WarehouseResource, day: str) -> subprocess.CompletedProcess[bytes]:
     """Run `hip3 replay` over the journals of a day and return its answer."""
     command = [
+        "nice", "-n", "10",  # the live sidecar comes first
         sys.executable, "-m", "streaming.cli", "replay", "--day", checked_day(day), "--venue", warehouse.checked_venue,
         "--warehouse", str(warehouse.path), "--json",
     ]  # fmt: skip

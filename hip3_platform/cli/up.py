@@ -26,6 +26,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the loop; 0 when the rotation was accepted, 1 when a stage failed, 6 when a port is occupied."""
-    from hip3_platform.cli.loop import Loop, Plan  # noqa: PLC0415 - httpx and msgspec only for this command
+    from hip3_platform.cli.loop import Loop, Plan
 
     return Loop(Plan.of(args)).run()

@@ -28,11 +28,11 @@ def load_or_create_token(root: Path) -> str:
         StoreError: If it can not be written.
     """
     path = token_path(root)
+    if path.exists():
+        return read_token(root)
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        return read_token(root)
     except OSError as error:
         raise StoreError(f"expected to create {path}, found {error.strerror}; check the warehouse's owner") from error
     with os.fdopen(fd, "w", encoding="ascii") as file:

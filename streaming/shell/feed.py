@@ -6,6 +6,7 @@ this module only moves bytes and time, and counts.
 """
 
 import asyncio
+import contextlib
 
 from streaming.core.errors import NotSent
 from streaming.core.events import ConnectionLost, ConnectionOpened, FrameMalformed, StopRequested
@@ -20,6 +21,8 @@ from streaming.shell.telemetry import Telemetry
 from streaming.shell.transport import Callbacks, Transport, TransportFactory
 
 _KINDS = ((b'"ping"', "ping"), (b'"unsubscribe"', "unsubscribe"), (b'"subscribe"', "subscribe"))
+RELEASE_S = 1.0
+"""How long the next connection waits for a library to let go of the last one."""
 _SPOT_COINS_MAX = 1_000
 
 
@@ -114,6 +117,9 @@ class Feed:
         finally:
             self._transport = None
             transport.abort()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RELEASE_S):
+                    await transport.closed()
         reason = self._drop_reason or reason
         self._log.warning("connection_lost", reason=reason, generation=self._session.generation)
         mono_ns, ts_ns = self._clock.mono_ns(), self._clock.ts_ns()

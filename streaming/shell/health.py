@@ -105,6 +105,8 @@ class Health:
 
     def _report_rate(self, now_ns: int) -> None:
         uses = self._rate_uses(now_ns)
+        for limit_name, use in uses.items():
+            self._metrics.rate_use_ratio.labels(limit_name).set(float(use))
         name, ratio = max(uses.items(), key=lambda use: use[1], default=("none", ZERO))
         previous = self._reported_rate
         is_moved = previous is None or abs(ratio - previous) >= _RATE_STEP

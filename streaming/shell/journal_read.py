@@ -190,8 +190,8 @@ def opened_ts_ns(segment: SegmentFile) -> int | None:
     return int(ts_ns)
 
 
-def last_state(root: Path, venue: str) -> Carried | None:
-    """Return what the newest session of a venue left behind, None if there never was one.
+def last_state(root: Path, venue: str, account: str) -> Carried | None:
+    """Return what the newest session of a venue and account left behind, None if there never was one.
 
     Raises:
         StoreError: Its journal is damaged, or was written in a version this code can not read: then the old version
@@ -199,7 +199,7 @@ def last_state(root: Path, venue: str) -> Carried | None:
     """
     for session_id in reversed(list_sessions(root, venue)):
         state = _folded(journal_folder(root, venue, session_id))
-        if state is not None:
+        if state is not None and state.session.account == account:
             return carry_over(state)
     return None
 

@@ -53,7 +53,7 @@ def flags_of(args: argparse.Namespace) -> dict[str, str]:
     Raises:
         ConfigError: If `--set` is not KEY=VALUE.
     """
-    from streaming.core.errors import ConfigError  # noqa: PLC0415 - `--help` must not load it
+    from streaming.core.errors import ConfigError  # noqa: PLC0415 - a command's --help stays light
 
     found = {name: text for name in _SETTINGS if (text := getattr(args, name, None)) is not None}
     for assignment in getattr(args, "set", []):
@@ -66,6 +66,6 @@ def flags_of(args: argparse.Namespace) -> dict[str, str]:
 
 def load(args: argparse.Namespace) -> "Effective":
     """Return the effective configuration of a command line; raises `ConfigError`."""
-    from streaming.shell.config_load import load_config  # noqa: PLC0415 - `--help` must not load it
+    from streaming.shell.config_load import load_config  # noqa: PLC0415 - as above
 
     return load_config(args.config, flags=flags_of(args))

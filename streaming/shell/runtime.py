@@ -59,7 +59,6 @@ class Runtime:
             return
         self._journal.append_event(self.state.seq + 1, event)
         self._decide(event)
-        self._telemetry.event_posted(event)
 
     async def command(self, make: Callable[[int, int, int], AnyEvent]) -> CommandAnswered:
         """Apply a command and wait for the engine's answer, which is given after it was written down.

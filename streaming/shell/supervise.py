@@ -95,7 +95,7 @@ class Parts:
         self.session = assemble.session_info(config, self.clock.ts_ns())
         self.metrics = Metrics()
         self.telemetry = Telemetry(self.metrics, (spec.coin for spec in plan.specs))
-        carried = last_state(config.root, config.venue)
+        carried = last_state(config.root, config.venue, config.account)
         state = new_state(self.session, config.limits, plan.specs, carried=carried)
         self.journal = JournalWriter(
             config.root,

@@ -42,7 +42,6 @@ from streaming.core.events import (
     CtxUpdated,
     FrameMalformed,
     Phase,
-    RateUseReported,
     SessionFrameReceived,
     SubscriptionAcked,
     TradesReceived,
@@ -134,11 +133,6 @@ class Telemetry:
             self.metrics.malformed.labels(channel).inc()
         elif isinstance(event, VenueErrorReceived):
             self.metrics.venue_errors.inc()
-
-    def event_posted(self, event: AnyEvent) -> None:
-        """Take note of an event that came from the shell itself."""
-        if isinstance(event, RateUseReported):
-            self.metrics.rate_use_ratio.labels(event.limit_name).set(float(event.use_ratio))
 
     def outputs_taken(self, outputs: Iterable[AnyOutput]) -> None:
         """Fold what the engine decided."""

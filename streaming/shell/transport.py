@@ -50,10 +50,10 @@ TransportFactory = Callable[[], Transport]
 def transport_factory(name: str) -> TransportFactory:
     """Return the factory of `picows` (hot path) or `websockets` (second implementation)."""
     if name == "picows":
-        from streaming.shell.transport_picows import PicowsTransport  # noqa: PLC0415 - one library per process
+        from streaming.shell.transport_picows import PicowsTransport  # noqa: PLC0415 - only the chosen client is loaded
 
         return PicowsTransport
-    from streaming.shell.transport_websockets import WebsocketsTransport  # noqa: PLC0415
+    from streaming.shell.transport_websockets import WebsocketsTransport  # noqa: PLC0415 - as above
 
     return WebsocketsTransport
 

@@ -26,7 +26,7 @@ PLAN = (BBO, CTX, BOOK)
 
 
 def a_session(subscriptions: tuple[Subscription, ...] = PLAN, seed: int = 7) -> Session:
-    return Session(subscriptions, random=Random(seed))  # noqa: S311 - jitter
+    return Session(subscriptions, random=Random(seed))
 
 
 def an_ack(subscription: Subscription, generation: int = 1) -> SubscriptionAcked:

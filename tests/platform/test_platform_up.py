@@ -23,7 +23,7 @@ time.sleep(600)
 """
 
 
-def _wait_for(condition, patience_s: float = 10.0) -> None:  # noqa: ANN001 - a test's own helper
+def _wait_for(condition, patience_s: float = 10.0) -> None:
     deadline = time.monotonic() + patience_s
     while not condition():
         assert time.monotonic() < deadline, "did not happen in time"
@@ -87,8 +87,8 @@ def test_up_days_below_one_is_refused(days: str) -> None:
 
 def _a_live_line(day: str) -> ManifestLine:
     return ManifestLine(
-        table="bbo", table_version=1, venue="sim", day=day, session_id="live", part=1, path="p", row_count=1, byte_count=1,
-        sha256="00", seq_min=1, seq_max=1, ts_ns_min=1, ts_ns_max=1, coins=("xyz:A",),
+        table="bbo", table_version=1, venue="sim", day=day, session_id="live", part=1, path="p", row_count=1,
+        byte_count=1, sha256="00", seq_min=1, seq_max=1, ts_ns_min=1, ts_ns_max=1, coins=("xyz:A",),
     )  # fmt: skip
 
 

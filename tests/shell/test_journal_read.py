@@ -108,7 +108,7 @@ def test_read_f83_missing_segment_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"segments \[2\] are missing"):
         list_segments(recorder.journal.folder)
     with pytest.raises(StoreError, match="missing"):
-        last_state(tmp_path, "sim")
+        last_state(tmp_path, "sim", "")
 
 
 def test_read_segments_that_do_not_join_are_refused(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_last_state_other_journal_version_says_flatten_first(tmp_path: Path, ver
     struct.pack_into("<I", raw, 8, version)
     path.write_bytes(raw)
     with pytest.raises(StoreError, match="flatten with the old version first"):
-        last_state(tmp_path, "sim")
+        last_state(tmp_path, "sim", "")
 
 
 def test_last_state_snapshot_of_foreign_code_says_flatten_first(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_last_state_snapshot_of_foreign_code_says_flatten_first(tmp_path: Path) 
     recorder.journal.roll_if_due(0, lambda: b"\x80")
     recorder.journal.close()
     with pytest.raises(StoreError, match="flatten with the old version first"):
-        last_state(tmp_path, "sim")
+        last_state(tmp_path, "sim", "")
 
 
 def test_last_state_f86_snapshot_of_another_seq_is_refused(tmp_path: Path) -> None:
@@ -147,11 +147,11 @@ def test_last_state_f86_snapshot_of_another_seq_is_refused(tmp_path: Path) -> No
     recorder.journal.roll_if_due(0, lambda: early)
     recorder.journal.close()
     with pytest.raises(StoreError, match="F-86"):
-        last_state(tmp_path, "sim")
+        last_state(tmp_path, "sim", "")
 
 
 def test_last_state_without_a_journal_is_none(tmp_path: Path) -> None:
-    assert last_state(tmp_path, "sim") is None
+    assert last_state(tmp_path, "sim", "") is None
 
 
 def _control_events() -> tuple[PhaseRequested, ArmRequested, StopRequested]:
@@ -171,7 +171,7 @@ def test_last_state_i17_latch_survives_wherever_the_segments_end(tmp_path: Path,
             recorder.journal._must_roll = True
             recorder.roll()
     recorder.close()
-    carried = last_state(tmp_path, "sim")
+    carried = last_state(tmp_path, "sim", "")
     assert carried is not None
     assert carried.control.latch is not None
     assert carried.control.latch.reason == "drill"
@@ -182,16 +182,26 @@ def test_last_state_newest_session_wins_and_a_reset_is_kept(tmp_path: Path) -> N
     first = Recorder(tmp_path, session=a_session(session_id="z-first"))
     first.events(*_control_events())
     first.close()
-    second = Recorder(tmp_path, session=a_session(session_id="a-second"), carried=last_state(tmp_path, "sim"))
+    second = Recorder(tmp_path, session=a_session(session_id="a-second"), carried=last_state(tmp_path, "sim", ""))
     assert second.state.control.latch is not None
     second.event(ResetRequested(**stamps(60_000), command_id=1, reason="understood", operator="amy"))
     second.clock.at_ms = 60_000
     second.journal._must_roll = True
     second.roll()
     second.close(60_001)
-    carried = last_state(tmp_path, "sim")
+    carried = last_state(tmp_path, "sim", "")
     assert carried is not None
     assert carried.control.latch is None
+
+
+def test_last_state_of_another_account_is_not_ours(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, session=a_session(account="0x" + "1" * 40))
+    recorder.events(*_control_events())
+    recorder.close()
+    assert last_state(tmp_path, "sim", "") is None
+    carried = last_state(tmp_path, "sim", "0x" + "1" * 40)
+    assert carried is not None
+    assert carried.control.latch is not None
 
 
 def test_last_state_killed_before_the_first_header_falls_back(tmp_path: Path) -> None:
@@ -201,7 +211,7 @@ def test_last_state_killed_before_the_first_header_falls_back(tmp_path: Path) ->
     folder = recorder.journal.folder.parent / "newer"
     folder.mkdir()
     (folder / "000001.open").write_bytes(fmt.FILE_PREFIX.pack(fmt.MAGIC, fmt.JOURNAL_VERSION, 2**62)[:11])
-    carried = last_state(tmp_path, "sim")
+    carried = last_state(tmp_path, "sim", "")
     assert carried is not None
     assert carried.control.latch is not None
 

@@ -65,7 +65,7 @@ async def played(
 ) -> tuple[Shell, Session]:
     """Run a feed against a scripted server until a condition holds."""
     shell = a_shell(tmp_path)
-    session = Session(PLAN, random=Random(1), backoff_ms_min=1, backoff_ms_max=30)  # noqa: S311 - jitter
+    session = Session(PLAN, random=Random(1), backoff_ms_min=1, backoff_ms_max=30)
     faults = Faults()
     async with websocket_server(script) as url:
         feed = Feed(
@@ -214,7 +214,7 @@ def test_feed_venue_that_refuses_is_tried_again(tmp_path: Path, name: str) -> No
     async def play() -> None:
         shell = a_shell(tmp_path)
         shell_seen.append(shell)
-        session = Session(PLAN, random=Random(1), backoff_ms_min=1, backoff_ms_max=3)  # noqa: S311 - jitter
+        session = Session(PLAN, random=Random(1), backoff_ms_min=1, backoff_ms_max=3)
         async with websocket_server(_refuse) as url:
             pass
         feed = Feed(
@@ -280,7 +280,7 @@ def test_feed_exception_in_a_step_ends_the_process(tmp_path: Path, name: str, mo
         async with websocket_server(script) as url:
             feed = Feed(
                 url=url,
-                session=Session(PLAN, random=Random(1)),  # noqa: S311 - jitter
+                session=Session(PLAN, random=Random(1)),
                 subscription_count=2,
                 new_transport=transport_factory(name),
                 runtime=shell.runtime,

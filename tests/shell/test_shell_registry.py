@@ -49,7 +49,7 @@ class Watched:
             watched=plan.specs,
             emit=self.emitted.append,
             clock=self.clock,
-            random=Random(3),  # noqa: S311
+            random=Random(3),
         )
 
     def statuses(self) -> dict[str, MarketStatus]:
@@ -316,7 +316,7 @@ def test_poll_interval_grows_so_that_polls_use_half_of_the_limit_at_most(dex_cou
             dexes = tuple(f"d{index}" for index in range(dex_count))
             poller = RegistryPoller(
                 InfoClient("http://127.0.0.1:1", session=session), dexes, None,
-                watched=(), emit=lambda _: None, clock=TickingClock(), random=Random(1),  # noqa: S311
+                watched=(), emit=lambda _: None, clock=TickingClock(), random=Random(1),
             )  # fmt: skip
             assert poller.interval_s == interval_s
 

@@ -168,7 +168,7 @@ def feed_journey(tmp_path: Path) -> CollectorRegistry:
         async with websocket_server(script) as url:
             parts = Feed(
                 url=url,
-                session=Session(plan, random=Random(1)),  # noqa: S311 - jitter
+                session=Session(plan, random=Random(1)),
                 subscription_count=len(plan),
                 new_transport=transport_factory("picows"),
                 runtime=shell.runtime,

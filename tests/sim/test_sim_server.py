@@ -195,7 +195,7 @@ def test_socket_real_session_gets_every_subscription_confirmed() -> None:
             for market in MARKETS
             for channel in ("bbo", "activeAssetCtx", "trades", "l2Book")
         )
-        session = Session(wanted_streams, random=Random(1))  # noqa: S311 - jitter
+        session = Session(wanted_streams, random=Random(1))
         seen: set[str] = set()
         async with venue.socket() as socket:
             for action in session.connection_opened(0):

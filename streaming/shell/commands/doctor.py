@@ -15,10 +15,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run every check; 0 fine (warnings included), 1 something would keep the sidecar from working."""
-    import msgspec  # noqa: PLC0415 - only when the command runs
+    import msgspec
 
-    from streaming.shell.doctor import findings, findings_text  # noqa: PLC0415 - only when the command runs
-    from streaming.shell.options import load  # noqa: PLC0415 - only when the command runs
+    from streaming.shell.doctor import findings, findings_text
+    from streaming.shell.options import load
 
     found = findings(load(args).config)
     sys.stdout.write(msgspec.json.encode(found).decode() + "\n" if args.json else findings_text(found))

@@ -15,13 +15,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check and print; 0 may start, 3 refused."""
-    import asyncio  # noqa: PLC0415 - only when the command runs
+    import asyncio
 
-    from streaming.shell.config import config_hash  # noqa: PLC0415 - only when the command runs
-    from streaming.shell.config_load import effective  # noqa: PLC0415 - only when the command runs
-    from streaming.shell.logs import configure_logs  # noqa: PLC0415 - only when the command runs
-    from streaming.shell.options import load  # noqa: PLC0415 - only when the command runs
-    from streaming.shell.preflight import preflight, preflight_json, preflight_text  # noqa: PLC0415 - only when the command runs
+    from streaming.shell.config import config_hash
+    from streaming.shell.config_load import effective
+    from streaming.shell.logs import configure_logs
+    from streaming.shell.options import load
+    from streaming.shell.preflight import preflight, preflight_json, preflight_text
 
     loaded = load(args)
     configure_logs()

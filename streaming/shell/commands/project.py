@@ -23,11 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Project and print one line a segment; raises `StoreError` on damage or a difference."""
-    from dataclasses import asdict  # noqa: PLC0415 - only when the command runs
+    from dataclasses import asdict
 
-    from streaming.shell.logs import configure_logs  # noqa: PLC0415 - only when the command runs
-    from streaming.shell.place import place_of  # noqa: PLC0415 - only when the command runs
-    from streaming.shell.project import project_venue  # noqa: PLC0415 - only when the command runs
+    from streaming.shell.logs import configure_logs
+    from streaming.shell.place import place_of
+    from streaming.shell.project import project_venue
 
     configure_logs(level="warning")
     root, venue = place_of(args)

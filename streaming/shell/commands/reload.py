@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Send the command and print the answer."""
-    from streaming.shell.client import connect, print_answer  # noqa: PLC0415 - only when the command runs
+    from streaming.shell.client import connect, print_answer
 
     answer = connect(args).post("reload", {})
     return print_answer("reload", answer, is_json=args.json, done="reloaded: the file's limits are in force")

@@ -32,13 +32,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Replay and print; 0 no difference (or a what-if, or frames), 1 a difference."""
-    from streaming.contracts.paths import checked_day, checked_name  # noqa: PLC0415 - only when the command runs
-    from streaming.core.errors import ConfigError  # noqa: PLC0415 - only when the command runs
-    from streaming.shell.frames import replay_frames  # noqa: PLC0415 - only when the command runs
-    from streaming.shell.parity import check_parity  # noqa: PLC0415 - only when the command runs
-    from streaming.shell.place import place_of  # noqa: PLC0415 - only when the command runs
-    from streaming.shell.replay_text import frames_text, parity_text  # noqa: PLC0415 - only when the command runs
-    from streaming.shell.version import code_version  # noqa: PLC0415 - only when the command runs
+    from streaming.contracts.paths import checked_day, checked_name
+    from streaming.core.errors import ConfigError
+    from streaming.shell.frames import replay_frames
+    from streaming.shell.parity import check_parity
+    from streaming.shell.place import place_of
+    from streaming.shell.replay_text import frames_text, parity_text
+    from streaming.shell.version import code_version
 
     if args.frames is not None:
         frames = replay_frames(
@@ -58,6 +58,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _json(report: "Struct") -> str:
-    import msgspec  # noqa: PLC0415 - only when the command runs
+    import msgspec
 
     return msgspec.json.encode(report).decode() + "\n"

@@ -18,16 +18,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run until a signal; returns the exit code."""
-    import asyncio  # noqa: PLC0415 - only when the command runs
+    import asyncio
 
-    import uvloop  # noqa: PLC0415 - only when the command runs
+    import uvloop
 
-    from streaming.shell.lock import AlreadyRunning  # noqa: PLC0415 - only when the command runs
-    from streaming.shell.logs import configure_logs  # noqa: PLC0415 - only when the command runs
-    from streaming.shell.options import load  # noqa: PLC0415 - only when the command runs
-    from streaming.shell.sockets import PortOccupied  # noqa: PLC0415 - only when the command runs
-    from streaming.shell.start import announcer, harden  # noqa: PLC0415 - only when the command runs
-    from streaming.shell.supervise import Supervisor  # noqa: PLC0415 - only when the command runs
+    from streaming.shell.lock import AlreadyRunning
+    from streaming.shell.logs import configure_logs
+    from streaming.shell.options import load
+    from streaming.shell.sockets import PortOccupied
+    from streaming.shell.start import announcer, harden
+    from streaming.shell.supervise import Supervisor
 
     loaded = load(args)
     harden()

@@ -15,11 +15,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Ask and print; a sidecar that is down is an error that says where was looked."""
-    import msgspec  # noqa: PLC0415 - only when the command runs
+    import msgspec
 
-    from streaming.contracts.control import API_PREFIX, StatusView  # noqa: PLC0415 - only when the command runs
-    from streaming.shell.client import NotRunning, connect  # noqa: PLC0415 - only when the command runs
-    from streaming.shell.status_text import status_text  # noqa: PLC0415 - only when the command runs
+    from streaming.contracts.control import API_PREFIX, StatusView
+    from streaming.shell.client import NotRunning, connect
+    from streaming.shell.status_text import status_text
 
     raw = connect(args).get(f"{API_PREFIX}/status")
     try:

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Send the command and print the answer."""
-    from streaming.shell.client import connect, operator_of, print_answer  # noqa: PLC0415 - only when the command runs
+    from streaming.shell.client import connect, operator_of, print_answer
 
     body: dict[str, object] = {"reason": args.reason, "operator": operator_of(args.operator)}
     answer = connect(args).post("stop", body)

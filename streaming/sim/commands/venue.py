@@ -18,10 +18,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM."""
-    import uvloop  # noqa: PLC0415 - listing the commands must not load it
+    import uvloop
 
-    from streaming.sim.generator import Generator  # noqa: PLC0415 - as above
-    from streaming.sim.server import PortOccupiedError, serve  # noqa: PLC0415 - as above
+    from streaming.sim.generator import Generator
+    from streaming.sim.server import PortOccupiedError, serve
 
     def announce(port: int) -> None:
         facts = {
