@@ -170,14 +170,14 @@ def test_sealed_files_older_day_judged_again_asks_for_the_newest_ranking_only(wa
 def test_daily_schedule_is_silent_when_the_sensor_has_asked(one_day: WarehouseResource, tmp_path: Path) -> None:
     schedule = sealed.build_daily_schedule(JOB, daily_partitions(DAY_1))
     at = datetime(2026, 11, 21, 0, 10, tzinfo=UTC)
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
-        with dg.build_schedule_context(instance=instance, scheduled_execution_time=at) as context:
-            request = schedule(context, warehouse=one_day)
+    instance = dg.DagsterInstance.local_temp(str(tmp_path))
+    # The context enters the instance itself; entered twice, Dagster would keep its storage as the global one.
+    with dg.build_schedule_context(instance=instance, scheduled_execution_time=at) as context:
+        request = schedule(context, warehouse=one_day)
         assert isinstance(request, dg.RunRequest)
         assert request.partition_key == DAY_1
         instance.create_run_for_job(_noop(), tags=dict(request.tags))
-        with dg.build_schedule_context(instance=instance, scheduled_execution_time=at) as context:
-            assert isinstance(schedule(context, warehouse=one_day), dg.SkipReason)
+        assert isinstance(schedule(context, warehouse=one_day), dg.SkipReason)
 
 
 def _noop() -> dg.JobDefinition:
