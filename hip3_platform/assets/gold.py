@@ -43,8 +43,7 @@ _METRICS_SHOWN = (
     "ctx_age_ms_clock_p95", "oracle_stale_rate", "spread_shock_rate", "reconnect_count",
 )  # fmt: skip
 _RANKING_SHOWN = (
-    "rank", "coin", "state", "score_bps", "mean_bps", "se_bps", "episode_count", "blocked_count", "void_count",
-    "win_rate", "reason",
+    "rank", "coin", "score_bps", "mean_bps", "se_bps", "episode_count", "blocked_count", "void_count", "win_rate",
 )  # fmt: skip
 
 

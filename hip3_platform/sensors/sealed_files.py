@@ -203,8 +203,23 @@ def build_sealed_files(job_name: str, partitions: dg.DailyPartitionsDefinition) 
     return sealed_files
 
 
+def backstop(
+    instance: dg.DagsterInstance, landing: Landing, partitions: dg.DailyPartitionsDefinition, day: str
+) -> dg.RunRequest | dg.SkipReason:
+    """Return the request of a closed day, unless a run was asked for with the same input (by the sensor, say)."""
+    digest = landing.digest(day)
+    if not digest:
+        return dg.SkipReason(f"no sealed part for {day}")
+    if not partitions.has_partition_key(day):
+        return dg.SkipReason(f"{day} has no partition: reload the code location")
+    request = day_request(day, digest)
+    if instance.get_runs_count(dg.RunsFilter(tags={INPUT_TAG: request.tags[INPUT_TAG]})):
+        return dg.SkipReason(f"{request.run_key} was requested already")
+    return request
+
+
 def build_daily_schedule(job_name: str, partitions: dg.DailyPartitionsDefinition) -> dg.ScheduleDefinition:
-    """Return the 00:10 UTC backstop for yesterday; it stays silent if the sensor has asked for the same input."""
+    """Return the 00:10 UTC backstop for yesterday."""
 
     @dg.schedule(
         name="daily", job_name=job_name, cron_schedule="10 0 * * *", execution_timezone="UTC",
@@ -212,15 +227,7 @@ def build_daily_schedule(job_name: str, partitions: dg.DailyPartitionsDefinition
         description="Yesterday, if the sensor sealed_files has not asked for it (it was stopped, say)",
     )  # fmt: skip
     def daily(context: dg.ScheduleEvaluationContext, warehouse: WarehouseResource) -> dg.RunRequest | dg.SkipReason:
-        day = day_of(int(context.scheduled_execution_time.timestamp()) * NS_PER_S - NS_PER_DAY)
-        digest = warehouse.landing().digest(day)
-        if not digest:
-            return dg.SkipReason(f"no sealed part for {day}")
-        if not partitions.has_partition_key(day):
-            return dg.SkipReason(f"{day} has no partition: reload the code location")
-        request = day_request(day, digest)
-        if context.instance.get_runs_count(dg.RunsFilter(tags={INPUT_TAG: request.tags[INPUT_TAG]})):
-            return dg.SkipReason(f"{request.run_key} was requested already")
-        return request
+        yesterday = day_of(int(context.scheduled_execution_time.timestamp()) * NS_PER_S - NS_PER_DAY)
+        return backstop(context.instance, warehouse.landing(), partitions, yesterday)
 
     return daily

@@ -265,3 +265,12 @@ def test_landing_file_without_a_line_does_not_exist(tmp_path: Path, lines: list[
     part = tmp_path / lines[0].path
     part.with_name("s1-000999.parquet").write_bytes(part.read_bytes())
     assert len(read_landing(tmp_path, VENUE).lines) == len(lines)
+
+
+def test_compact_after_a_killed_run_starts_clean(tmp_path: Path, lines: list[ManifestLine]) -> None:
+    assert lines
+    rest = tmp_path / "bronze" / ".spool" / f"bbo-{DAY_1}"
+    rest.mkdir(parents=True)
+    (rest / "0.arrows").write_bytes(b"half a market")
+    assert _compact(tmp_path, "bbo").row_counts == {COIN: 300, "xyz:LOSS": 300}
+    assert not rest.exists()

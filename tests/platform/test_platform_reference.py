@@ -1,10 +1,11 @@
 """The readable reference: the same figures in SQL over the same files, on a random day."""
 
 import random
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import duckdb
 import pytest
 from platform_warehouse import DAY_1, VENUE, MarketDay, write_day
 
@@ -15,6 +16,9 @@ from hip3_platform.analytics.metrics import GATES, metrics_of
 from streaming.contracts.paths import bronze_path, day_begin_ns
 from streaming.contracts.tables import TABLES
 from streaming.core.units import NS_PER_MS
+
+if TYPE_CHECKING:
+    import duckdb
 
 COIN = "xyz:ANY"
 
@@ -90,19 +94,22 @@ def _random_market(rng: random.Random) -> MarketDay:
 
 
 @pytest.fixture(params=range(3))
-def day(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, duckdb.DuckDBPyConnection]:
+def day(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator["tuple[Path, duckdb.DuckDBPyConnection]"]:
     write_day(tmp_path, DAY_1, [_random_market(random.Random(request.param))])
     landing = read_landing(tmp_path, VENUE)
-    connection = duckdb.connect()
-    for table in ("bbo", "health", "signals", "followups", "episodes"):
-        assert table in TABLES
-        compact(tmp_path, table, VENUE, DAY_1, landing.of(DAY_1, table))
-        path = bronze_path(tmp_path, table=table, venue=VENUE, day=DAY_1, coin=COIN)
-        connection.execute(f"create view {table} as from read_parquet('{path}', hive_partitioning = false)")
-    return tmp_path, connection
+    # Held by a test module, DuckDB would complain of leaks behind the last line of the suite.
+    import duckdb
+
+    with duckdb.connect() as connection:
+        for table in ("bbo", "health", "signals", "followups", "episodes"):
+            assert table in TABLES
+            compact(tmp_path, table, VENUE, DAY_1, landing.of(DAY_1, table))
+            path = bronze_path(tmp_path, table=table, venue=VENUE, day=DAY_1, coin=COIN)
+            connection.execute(f"create view {table} as from read_parquet('{path}', hive_partitioning = false)")
+        yield tmp_path, connection
 
 
-def test_metrics_equal_the_sql_reference(day: tuple[Path, duckdb.DuckDBPyConnection]) -> None:
+def test_metrics_equal_the_sql_reference(day: "tuple[Path, duckdb.DuckDBPyConnection]") -> None:
     root, connection = day
     answer = connection.execute(METRICS)
     names = [column[0] for column in answer.description or ()]
@@ -111,7 +118,7 @@ def test_metrics_equal_the_sql_reference(day: tuple[Path, duckdb.DuckDBPyConnect
     assert {name: row[name] for name in names} == pytest.approx(dict(zip(names, expected, strict=True)), rel=1e-12)
 
 
-def test_markouts_equal_the_sql_reference(day: tuple[Path, duckdb.DuckDBPyConnection]) -> None:
+def test_markouts_equal_the_sql_reference(day: "tuple[Path, duckdb.DuckDBPyConnection]") -> None:
     root, connection = day
     expected = dict(connection.execute(MARKOUTS, {"gates": [*GATES, "not_ready"]}).fetchall())
     frame = markouts_of(root, VENUE, DAY_1, COIN)

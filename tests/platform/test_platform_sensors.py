@@ -1,7 +1,6 @@
 """Sensors: which runs are asked for, and how a rotation reaches the sidecar."""
 
 from datetime import UTC, datetime
-from pathlib import Path
 
 import dagster as dg
 import msgspec
@@ -167,17 +166,15 @@ def test_sealed_files_older_day_judged_again_asks_for_the_newest_ranking_only(wa
     assert sealed.stale_ranking_request(warehouse, DAY_2, 14) is None
 
 
-def test_daily_schedule_is_silent_when_the_sensor_has_asked(one_day: WarehouseResource, tmp_path: Path) -> None:
-    schedule = sealed.build_daily_schedule(JOB, daily_partitions(DAY_1))
-    at = datetime(2026, 11, 21, 0, 10, tzinfo=UTC)
-    instance = dg.DagsterInstance.local_temp(str(tmp_path))
-    # The context enters the instance itself; entered twice, Dagster would keep its storage as the global one.
-    with dg.build_schedule_context(instance=instance, scheduled_execution_time=at) as context:
-        request = schedule(context, warehouse=one_day)
+def test_daily_schedule_is_silent_when_the_sensor_has_asked(one_day: WarehouseResource) -> None:
+    landing, partitions = one_day.landing(), daily_partitions(DAY_1)
+    with dg.DagsterInstance.ephemeral() as instance:
+        request = sealed.backstop(instance, landing, partitions, DAY_1)
         assert isinstance(request, dg.RunRequest)
         assert request.partition_key == DAY_1
         instance.create_run_for_job(_noop(), tags=dict(request.tags))
-        assert isinstance(schedule(context, warehouse=one_day), dg.SkipReason)
+        assert isinstance(sealed.backstop(instance, landing, partitions, DAY_1), dg.SkipReason)
+        assert isinstance(sealed.backstop(instance, landing, partitions, DAY_2), dg.SkipReason)
 
 
 def _noop() -> dg.JobDefinition:
