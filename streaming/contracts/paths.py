@@ -34,9 +34,12 @@ def checked_name(name: str) -> str:
 
 def checked_day(day: str) -> str:
     """Return `day` if it is a calendar day written YYYY-MM-DD; raises ValueError otherwise."""
-    if date.fromisoformat(day).isoformat() != day:
-        raise ValueError(f"expected a day as YYYY-MM-DD, found {day[:20]!r}")
-    return day
+    try:
+        if date.fromisoformat(day).isoformat() == day:
+            return day
+    except ValueError:
+        pass  # its text says which part, not what was expected
+    raise ValueError(f"expected a day as YYYY-MM-DD, found {day[:20]!r}")
 
 
 def day_of(ts_ns: int) -> str:

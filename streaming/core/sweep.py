@@ -6,7 +6,7 @@ Rule 3: a jump of the clock (suspend, gap in a recording) skips seconds instead 
 """
 
 from streaming.core.effects import AnyOutput, GateChanged, GateId, GateResult, GateStatus, HealthSampled
-from streaming.core.gates import GATES, evaluate
+from streaming.core.gates import GATES, decide, evaluate
 from streaming.core.paper import request_exit
 from streaming.core.state import EngineState, MarketState, Readiness, TimerKind, age_ms, schedule
 from streaming.core.units import NS_PER_S
@@ -24,14 +24,13 @@ def sweep(state: EngineState, out: list[AnyOutput]) -> None:
     now = state.mono_ns
     limits = state.limits.gates
     for market in state.markets.values():
-        results = evaluate(market, now, limits)
-        statuses = [result.status for result in results]
+        statuses = decide(market, now, limits)
         if statuses != market.gate_statuses:
-            _report_changes(state, market, results, out)
+            _report_changes(state, market, evaluate(market, now, limits), out)
             market.gate_statuses = statuses
-        out.append(_sample(state, market, results))
+        out.append(_sample(state, market, statuses))
         if state.positions and market.spec.coin in state.positions:
-            _exit_if_stopped(state, market, results)
+            _exit_if_stopped(state, market, statuses)
     _schedule_next(state)
 
 
@@ -72,7 +71,7 @@ def _report_changes(
             market.gate_since_mono_ns[index] = now
 
 
-def _sample(state: EngineState, market: MarketState, results: tuple[GateResult, ...]) -> HealthSampled:
+def _sample(state: EngineState, market: MarketState, statuses: list[GateStatus]) -> HealthSampled:
     counts, market.no_signal_counts = market.no_signal_counts, {}  # the sample must not change after it was taken
     sample = HealthSampled(
         ts_ns=state.ts_ns,
@@ -84,8 +83,8 @@ def _sample(state: EngineState, market: MarketState, results: tuple[GateResult, 
         bbo_count=market.bbo_count,
         bbo_null_count=market.bbo_null_count,
         ctx_count=market.ctx_count,
-        is_oracle_stale=results[_FRESH].status is GateStatus.BLOCK,
-        is_spread_shock=market.shock_level > 0 and results[_SHOCK].status is not GateStatus.PASS,
+        is_oracle_stale=statuses[_FRESH] is GateStatus.BLOCK,
+        is_spread_shock=market.shock_level > 0 and statuses[_SHOCK] is not GateStatus.PASS,
         rate_use_ratio=state.rate_use_ratio,
         no_signal_counts=counts,
     )
@@ -93,8 +92,8 @@ def _sample(state: EngineState, market: MarketState, results: tuple[GateResult, 
     return sample
 
 
-def _exit_if_stopped(state: EngineState, market: MarketState, results: tuple[GateResult, ...]) -> None:
+def _exit_if_stopped(state: EngineState, market: MarketState, statuses: list[GateStatus]) -> None:
     for index in _EXIT_GATES:
-        if results[index].status is GateStatus.BLOCK:
-            request_exit(state, market.spec.coin, f"gate_{results[index].gate}")
+        if statuses[index] is GateStatus.BLOCK:
+            request_exit(state, market.spec.coin, f"gate_{GATES[index].id}")
             return

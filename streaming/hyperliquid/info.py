@@ -10,7 +10,7 @@ Source: hyperliquid.gitbook.io, "Info endpoint", "Perpetuals"; live probes of 20
 
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -21,6 +21,8 @@ from streaming.hyperliquid.wire import Ctx
 
 _EXCERPT_BYTES_MAX = 200
 _T = TypeVar("_T")
+_Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
+"""What the journal and the tables can hold; a hostile 2**70 must end as a refused answer, never as a crash."""
 
 
 class _Part(msgspec.Struct, frozen=True, rename="camel"):
@@ -34,8 +36,8 @@ class _WireDex(_Part, frozen=True, rename="camel"):
 
 class _WireMarket(_Part, frozen=True, rename="camel"):
     name: str
-    sz_decimals: int | None = None
-    max_leverage: int | None = None
+    sz_decimals: _Int32 | None = None
+    max_leverage: _Int32 | None = None
     margin_mode: str | None = None
     only_isolated: bool = False
     growth_mode: str | None = None
@@ -45,7 +47,7 @@ class _WireMarket(_Part, frozen=True, rename="camel"):
 
 class _WireMeta(_Part, frozen=True, rename="camel"):
     universe: list[_WireMarket]
-    collateral_token: int | None = None
+    collateral_token: _Int32 | None = None
 
 
 class _WireLimits(_Part, frozen=True, rename="camel"):

@@ -123,7 +123,7 @@ class ControlApi:
             scheme, _, given = request.headers.get("Authorization", "").partition(" ")
             if scheme.lower() != "bearer" or not given:
                 return refusal(401, "Authorization: expected `Bearer` and the token of <warehouse>/control/token")
-            if not hmac.compare_digest(given.strip().encode(), self._token):
+            if not hmac.compare_digest(given.strip().encode(errors="surrogateescape"), self._token):
                 return refusal(403, "Authorization: expected the token of <warehouse>/control/token, found another")
         return await handler(request)
 

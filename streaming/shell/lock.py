@@ -26,6 +26,23 @@ class AlreadyRunning(Hip3Error):
         self.pid = pid
 
 
+def _tag(venue: str, account: str) -> str:
+    owner = hashlib.sha256(account.lower().encode()).hexdigest()[:12] if account else "observe"
+    return f"{checked_name(venue)}-{owner}"
+
+
+def holder_of(root: Path, venue: str, account: str) -> str | None:
+    """Return the pid that holds the lock, None if nobody does; only reads, so no start can stumble over it."""
+    path = control_folder(root) / f"{_tag(venue, account)}.lock"
+    try:
+        pid, inode = path.read_text(encoding="ascii").strip(), path.stat().st_ino
+        locks = Path("/proc/locks").read_text(encoding="ascii").splitlines()
+    except (OSError, UnicodeError):
+        return None
+    held = [line.split() for line in locks if "FLOCK" in line and "->" not in line]
+    return pid if any(fields[4] == pid and fields[5].endswith(f":{inode}") for fields in held) else None
+
+
 class InstanceLock:
     """A held flock on `control/<venue>-<account>.lock`; use as a context manager."""
 
@@ -37,8 +54,7 @@ class InstanceLock:
             StoreError: If the warehouse can not be written.
         """
         folder = control_folder(root)
-        owner = hashlib.sha256(account.lower().encode()).hexdigest()[:12] if account else "observe"
-        self.tag = f"{checked_name(venue)}-{owner}"
+        self.tag = _tag(venue, account)
         """Venue and account as part of a file name."""
         self.path = folder / f"{self.tag}.lock"
         try:

@@ -1,6 +1,9 @@
 """Turns decisions into log lines: transitions only, one constant event name each (the core itself never logs).
 
-Signals, orders and fills are rows of tables and metrics, not lines: the predecessor wrote 250,000 lines in 5 minutes.
+Rule 1: signals, orders and fills are rows of tables and metrics, not lines: the predecessor wrote 250,000 lines in
+5 minutes.
+Rule 2: a market that is not ready says so in one line; what its gates do meanwhile is told at debug.
+Rule 3: that a gate opens is told only if its closing was: at the start every gate counts as blocking, untold.
 """
 
 from collections.abc import Callable, Iterable
@@ -10,6 +13,7 @@ from streaming.core.effects import (
     ArmChanged,
     EntriesChanged,
     GateChanged,
+    GateId,
     GateStatus,
     LatchChanged,
     LimitsChanged,
@@ -25,12 +29,54 @@ from streaming.shell.logs import get_logger
 _log = get_logger(component="engine")
 
 
-def narrate(outputs: Iterable[AnyOutput]) -> None:
-    """Log what changed."""
-    for output in outputs:
-        tell = _LINES.get(type(output))
-        if tell is not None:
-            tell(output)
+class Narrator:
+    """Logs what changed; knows which markets wait and which closed gates were told."""
+
+    def __init__(self) -> None:
+        """Begin a session: nothing was told."""
+        self._waiting: set[str] = set()
+        self._told: set[tuple[str, GateId]] = set()
+        self._lines: dict[type, Callable[..., None]] = {
+            **_LINES,
+            GateChanged: self._gate,
+            MarketReadyChanged: self._ready,
+        }
+
+    def tell(self, outputs: Iterable[AnyOutput]) -> None:
+        """Log what changed with these outputs."""
+        for output in outputs:
+            tell = self._lines.get(type(output))
+            if tell is not None:
+                tell(output)
+
+    def _gate(self, output: GateChanged) -> None:
+        name = (output.coin, output.gate)
+        if output.current is GateStatus.PASS:
+            is_news = name in self._told
+            self._told.discard(name)
+        else:
+            is_news = output.coin not in self._waiting
+            if is_news:
+                self._told.add(name)
+        log = _log.info if is_news else _log.debug
+        log(
+            "gate_blocked" if output.current is GateStatus.BLOCK else "gate_changed",
+            coin=output.coin,
+            gate=output.gate,
+            previous=output.previous,
+            current=output.current,
+            observed=output.observed,
+            limit=output.limit,
+            blocked_ms=output.blocked_ms,
+        )
+
+    def _ready(self, output: MarketReadyChanged) -> None:
+        if output.state == "ready":
+            self._waiting.discard(output.coin)
+        else:
+            self._waiting.add(output.coin)
+        log = _log.warning if output.state == "excluded" else _log.info
+        log("market_ready_changed", coin=output.coin, state=output.state, reason=output.reason)
 
 
 def _latch(output: LatchChanged) -> None:
@@ -38,25 +84,6 @@ def _latch(output: LatchChanged) -> None:
         _log.critical("stop_latch_set", reason=output.reason, operator=output.operator)
     else:
         _log.warning("stop_latch_reset", reason=output.reason, operator=output.operator)
-
-
-def _gate(output: GateChanged) -> None:
-    name = "gate_blocked" if output.current is GateStatus.BLOCK else "gate_changed"
-    _log.info(
-        name,
-        coin=output.coin,
-        gate=output.gate,
-        previous=output.previous,
-        current=output.current,
-        observed=output.observed,
-        limit=output.limit,
-        blocked_ms=output.blocked_ms,
-    )
-
-
-def _ready(output: MarketReadyChanged) -> None:
-    log = _log.warning if output.state == "excluded" else _log.info
-    log("market_ready_changed", coin=output.coin, state=output.state, reason=output.reason)
 
 
 def _param(output: ParamChanged) -> None:
@@ -109,8 +136,6 @@ def _reconnect(output: Reconnect) -> None:
 
 _LINES: dict[type, Callable[..., None]] = {
     LatchChanged: _latch,
-    GateChanged: _gate,
-    MarketReadyChanged: _ready,
     ParamChanged: _param,
     EntriesChanged: _entries,
     RotationJudged: _rotation,

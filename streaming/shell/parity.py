@@ -80,6 +80,8 @@ class ParityReport(msgspec.Struct, kw_only=True):
     settings: list[str]
     """Changed limits; with any it is a what-if."""
     is_equal: bool
+    is_same_code: bool
+    """All sessions were recorded by the code that decided again; otherwise a difference may be the change of code."""
     session_count: int
     input_count: int
     decision_count: int
@@ -123,6 +125,7 @@ def check_parity(
         code_version=code_version,
         settings=list(settings),
         is_equal=not difference_count and not state_difference_count,
+        is_same_code=all(session.code_version == code_version for session in sessions),
         session_count=len(sessions),
         input_count=sum(s.input_count for s in sessions),
         decision_count=sum(s.decision_count for s in sessions),

@@ -1,7 +1,8 @@
 """Asks whether a start would be refused, and says everything that stands against it."""
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 
 import aiohttp
 import msgspec
@@ -10,6 +11,8 @@ from streaming.core.errors import PreflightRefused
 from streaming.core.market import MarketSpec
 from streaming.shell import assemble
 from streaming.shell.config import Config
+from streaming.shell.lock import AlreadyRunning, holder_of
+from streaming.shell.sockets import PortOccupied, listening
 from streaming.shell.status_text import table
 
 
@@ -23,14 +26,27 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def preflight(config: Config) -> Verdict:
-    """Ask the venue and plan, without opening a websocket or a file."""
+    """Look at this machine, ask the venue and plan, without opening a websocket or writing a file."""
+    local = tuple(_local_refusals(config))
     async with aiohttp.ClientSession() as http:
         try:
             plan = await assemble.checked_plan(config, assemble.info_client(config, http))
         except PreflightRefused as refused:
-            return Verdict(refusals=refused.reasons)
+            return Verdict(refusals=local + refused.reasons)
     count = len(assemble.subscriptions(config, plan.specs))
-    return Verdict(refusals=(), warnings=plan.warnings, specs=plan.specs, subscription_count=count)
+    return Verdict(refusals=local, warnings=plan.warnings, specs=plan.specs, subscription_count=count)
+
+
+def _local_refusals(config: Config) -> Iterator[str]:
+    """Say what `hip3 run` would exit 4, 5 or 6 with."""
+    root = config.root
+    nearest = next(path for path in (root, *root.parents) if path.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        yield f"warehouse: expected a folder that can be written, found {nearest}; check its owner, or pass --warehouse"
+    if pid := holder_of(root, config.venue, config.account):
+        yield str(AlreadyRunning(config.venue, config.account, pid))
+    elif config.control_port in {entry.port for entry in listening()}:
+        yield str(PortOccupied(config.control_port, "control_port"))
 
 
 def preflight_text(values: Sequence[tuple[str, str, str]], config_hash: str, verdict: Verdict) -> str:

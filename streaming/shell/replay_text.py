@@ -40,6 +40,9 @@ def _parity_lines(report: ParityReport) -> Iterator[str]:
         f"{verdict}: {report.session_count} sessions, {report.input_count} inputs, {report.decision_count} decisions, "
         f"{report.difference_count} differences"
     )
+    if not report.is_same_code:
+        said = "all the same" if report.is_equal else "a difference may be the change of code, not an error"
+        yield f"the code is not the one that recorded (above); {said}"
 
 
 def _what_if_lines(report: ParityReport) -> Iterator[str]:

@@ -11,6 +11,7 @@ from streaming.core.units import NS_PER_MS
 from streaming.shell.clock import Clock
 from streaming.shell.config import Config, config_hash, config_json
 from streaming.shell.config_load import Effective
+from streaming.shell.faults import Faults
 from streaming.shell.journal import JournalWriter
 from streaming.shell.logs import bind_config, get_logger
 from streaming.shell.runtime import Runtime
@@ -35,8 +36,9 @@ class RunningSidecar:
         version: str,
         config: Config,
         read_config: Callable[[], Effective],
+        faults: Faults,
     ) -> None:
-        """Start with `config`; `read_config` reads the sources again at a reload."""
+        """Start with `config`; `read_config` reads the sources again at a reload, `faults` ends the process."""
         self._runtime = runtime
         self._journal = journal
         self._telemetry = telemetry
@@ -44,6 +46,7 @@ class RunningSidecar:
         self._version = version
         self._config = config
         self._read_config = read_config
+        self._faults = faults
         self._started_mono_ns = clock.mono_ns()
         self._log = get_logger(component="control")
 
@@ -75,8 +78,19 @@ class RunningSidecar:
         return tuple(text for text, is_true in reasons if is_true)
 
     async def command(self, make: MakeEvent) -> CommandAnswered:
-        """Put a command through the engine; it is journaled before it is answered."""
-        answer = await self._runtime.command(make)
+        """Put a command through the engine; it is journaled before it is answered.
+
+        Raises:
+            TimeoutError: The engine gave no answer in time.
+        """
+        try:
+            answer = await self._runtime.command(make)
+        except TimeoutError:
+            raise
+        except Exception as error:
+            # The server would answer 500 and go on with half a step done: the process ends with it instead (F-71).
+            self._faults.report(error)
+            raise
         self._log.info("command_answered", is_accepted=answer.is_accepted, reasons=list(answer.reasons))
         return answer
 

@@ -46,7 +46,7 @@ from streaming.shell.journal_read import last_state
 from streaming.shell.lock import InstanceLock
 from streaming.shell.logs import StderrWriter, bind_session, get_logger
 from streaming.shell.metrics import Metrics
-from streaming.shell.narrate import narrate
+from streaming.shell.narrate import Narrator
 from streaming.shell.registry import RegistryPoller
 from streaming.shell.rest import InfoClient
 from streaming.shell.runtime import Runtime
@@ -107,6 +107,7 @@ class Parts:
         self.journal.open(encode_snapshot(state), config_json(config), plan.specs)
         self.runtime = Runtime(state=state, journal=self.journal, clock=self.clock, telemetry=self.telemetry)
         self.broadcast = Broadcast(self.metrics)
+        self.narrator = Narrator()
         self.runtime.on_outputs = self._decided
         subscriptions = assemble.subscriptions(config, plan.specs)
         ws_session = assemble.new_session(subscriptions)
@@ -141,7 +142,7 @@ class Parts:
 
     def _decided(self, outputs: Sequence[AnyOutput]) -> None:
         """Tell log and readers what was decided and written down."""
-        narrate(outputs)
+        self.narrator.tell(outputs)
         self.broadcast.publish(outputs)
 
 
@@ -178,7 +179,7 @@ class Supervisor:
                     for warning in plan.warnings:
                         self._log.warning("preflight_noted", note=warning)
                     parts = Parts(self._loaded, plan, client, faults, lock.tag)
-                    api = self._api(parts, token, listener.getsockname()[1])
+                    api = self._api(parts, faults, token, listener.getsockname()[1])
                     runner = web.AppRunner(api.app(), access_log=None, shutdown_timeout=0.5, handle_signals=False)
                     await runner.setup()
                     await web.SockSite(runner, listener).start()
@@ -223,7 +224,8 @@ class Supervisor:
         code = self._close_session(parts, fault, signals.reason)
         timeout_s = LAST_PASS_HURRIED_S if signals.hurried.is_set() else LAST_PASS_S
         await _hurried(parts.child.stop(timeout_s), signals)
-        self._log.info("session_ended", exit_code=code, reason=signals.reason)
+        reason = signals.reason if fault is None else f"fault: {type(fault).__name__}"
+        self._log.info("session_ended", exit_code=code, reason=reason)
         return code
 
     def _begin(self, parts: Parts, plan: RegistryPlan) -> None:
@@ -263,7 +265,7 @@ class Supervisor:
             self._log.critical("session_not_closed", error=str(error)[:500], exit_code=code)
         return code
 
-    def _api(self, parts: Parts, token: str, port: int) -> ControlApi:
+    def _api(self, parts: Parts, faults: Faults, token: str, port: int) -> ControlApi:
         sidecar = RunningSidecar(
             runtime=parts.runtime,
             journal=parts.journal,
@@ -272,6 +274,7 @@ class Supervisor:
             version=parts.session.code_version,
             config=self._loaded.config,
             read_config=self._read_config,
+            faults=faults,
         )
         return ControlApi(sidecar=sidecar, metrics=parts.metrics, broadcast=parts.broadcast, token=token, port=port)
 

@@ -25,7 +25,7 @@ from core_builders import (
 
 from streaming.core.effects import GateChanged, GateId, GatesEvaluated, GateStatus, ParamChanged, Reconnect
 from streaming.core.events import AnyEvent, SpecApproved, SpecsReceived
-from streaming.core.gates import GATES, evaluate
+from streaming.core.gates import GATES, decide, evaluate
 from streaming.core.limits import Limits
 from streaming.core.market import MarketSpec
 from streaming.core.state import EngineState
@@ -35,6 +35,8 @@ PASS, REDUCE, BLOCK = GateStatus.PASS, GateStatus.REDUCE, GateStatus.BLOCK
 
 def status_of(state: EngineState, gate: GateId, coin: str = COIN) -> GateStatus:
     results = evaluate(state.markets[coin], state.mono_ns, state.limits.gates)
+    # What the sweep reads is what a signal carries.
+    assert decide(state.markets[coin], state.mono_ns, state.limits.gates) == [result.status for result in results]
     return {result.gate: result.status for result in results}[gate]
 
 
@@ -320,7 +322,7 @@ def test_gates_disabled_gate_passes_and_still_shows_what_it_saw() -> None:
     feed(state, a_ctx(T, mark_px="110"))
     results = {r.gate: r for r in evaluate(state.markets[COIN], state.mono_ns, state.limits.gates)}
     result = results[GateId.MARK_MID_DIVERGENCE]
-    assert result.status is PASS
+    assert result.status is status_of(state, GateId.MARK_MID_DIVERGENCE) is PASS
     assert result.observed == Decimal(1_000)
     assert result.limit == Decimal(50)
 

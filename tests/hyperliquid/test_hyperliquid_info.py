@@ -139,3 +139,18 @@ def test_parse_recorded_selection_of_perp_dexs_and_meta(shared_data: Path) -> No
     assert dexes[1] == ListedDex(name="xyz")
     assert meta.universe[2].name == "xyz:NVDA"
     assert all(market.sz_decimals is not None and market.leverage_max for market in meta.universe)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"universe":[{"name":"xyz:A","szDecimals":%d,"maxLeverage":10}],"collateralToken":0}',
+        b'{"universe":[{"name":"xyz:A","szDecimals":2,"maxLeverage":%d}],"collateralToken":0}',
+        b'{"universe":[{"name":"xyz:A","szDecimals":2,"maxLeverage":10}],"collateralToken":%d}',
+    ],
+)
+def test_meta_number_no_journal_could_hold_is_no_answer(body: bytes) -> None:
+    """The poll's specs are journaled: an integer beyond 64 bits would end the process."""
+    with pytest.raises(OutcomeUnknown):
+        info.parse_meta(body % 2**70)
+    assert info.parse_meta(body % 3).universe

@@ -17,6 +17,7 @@ from streaming.shell import journal_format as fmt
 from streaming.shell.journal_read import list_segments, read_segment
 from streaming.shell.parity import check_parity
 from streaming.shell.project import project_session
+from streaming.shell.replay_text import parity_text
 from streaming.shell.whatif import changed_limits
 
 DAY = day_of(START_TS_NS)
@@ -54,6 +55,16 @@ def test_parity_i24_recorded_session_has_no_difference(tmp_path: Path) -> None:
     assert report.input_count == len(recorder.inputs)
     assert report.decision_count == sum(map(len, recorder.outputs))
     assert report.sessions[0].recorded_counts == report.sessions[0].decided_counts
+
+
+def test_parity_says_plainly_that_other_code_recorded(tmp_path: Path) -> None:
+    _recorded(tmp_path)
+    same = check_parity(tmp_path, "sim", code_version="test", session_id="s1")
+    other = check_parity(tmp_path, "sim", code_version="next", session_id="s1")
+    assert (same.is_same_code, other.is_same_code) == (True, False)
+    assert "code" not in parity_text(same)
+    assert "recorded by test, decided again by next" in parity_text(other)
+    assert parity_text(other).endswith("the code is not the one that recorded (above); all the same\n")
 
 
 def test_parity_reads_compressed_segments_too(tmp_path: Path) -> None:
@@ -190,9 +201,10 @@ def test_command_replay_exit_code_tells_the_difference(tmp_path: Path, capsys: p
     assert "what-if" in capsys.readouterr().out
 
 
-def test_command_replay_refuses_wrong_words(tmp_path: Path) -> None:
+def test_command_replay_refuses_wrong_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     where = ["--warehouse", str(tmp_path), "--venue", "sim"]
     assert hip3(["replay", "--day", "2026-02-30", *where]) == 2
+    assert "expected a day as YYYY-MM-DD, found '2026-02-30'" in capsys.readouterr().err
     assert hip3(["replay", "--session", "../x", *where]) == 2
     assert hip3(["replay", "--session", "unknown", *where]) == 4
     shutil.rmtree(tmp_path)

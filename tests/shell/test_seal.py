@@ -130,6 +130,12 @@ def test_seal_same_rows_make_the_same_file(tmp_path: Path) -> None:
     assert lines[0] == lines[1]
 
 
+def test_seal_rows_transposed_in_chunks_make_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = _writer(tmp_path / "a").seal("bbo", DAY, _rows(50))
+    monkeypatch.setattr(seal_module, "_CHUNK_COUNT", 7)
+    assert _writer(tmp_path / "b").seal("bbo", DAY, _rows(50)) == whole
+
+
 def test_seal_columns_takes_arrow_arrays_and_checks_their_types(tmp_path: Path) -> None:
     table = TABLES["bbo"]
     columns = seal_module._transposed(table, _rows())

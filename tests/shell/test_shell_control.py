@@ -21,6 +21,7 @@ from shell_parts import Shell, a_shell
 from streaming.contracts.control import Answer, RotationAnswer, StatusView
 from streaming.contracts.rotation import RotationDoc, RotationExclusion, RotationMarket, encode_rotation
 from streaming.core.effects import AnyOutput, RotationJudged
+from streaming.core.errors import InvariantViolation
 from streaming.core.events import ConnectionOpened, RotationReceived
 from streaming.core.limits import Limits
 from streaming.shell import control
@@ -28,6 +29,7 @@ from streaming.shell.broadcast import CLIENTS_MAX, QUEUE_MAX, Broadcast
 from streaming.shell.config import Config
 from streaming.shell.config_load import Effective
 from streaming.shell.control import BODY_BYTES_MAX, ControlApi
+from streaming.shell.faults import Faults
 from streaming.shell.journal_read import read_session, steps
 from streaming.shell.sidecar import RunningSidecar
 from streaming.shell.sockets import bind_loopback
@@ -47,6 +49,7 @@ class Served:
     port: int
     http: aiohttp.ClientSession
     broadcast: Broadcast
+    faults: Faults
 
     async def ask(
         self,
@@ -81,6 +84,7 @@ async def served(tmp_path: Path, reload_config: Callable[[], Effective] | None =
         broadcast.publish(outputs)
 
     shell.runtime.on_outputs = decided
+    faults = Faults()
     sidecar = RunningSidecar(
         runtime=shell.runtime,
         journal=shell.journal,
@@ -89,6 +93,7 @@ async def served(tmp_path: Path, reload_config: Callable[[], Effective] | None =
         version="test",
         config=Config(),
         read_config=reload_config or (lambda: Effective(config=Config(), file=None, sources={})),
+        faults=faults,
     )
     listener = bind_loopback(0, key="control_port")
     port = listener.getsockname()[1]
@@ -100,7 +105,7 @@ async def served(tmp_path: Path, reload_config: Callable[[], Effective] | None =
     await shell.turn()
     try:
         async with aiohttp.ClientSession() as http:
-            yield Served(shell, f"http://127.0.0.1:{port}", port, http, broadcast)
+            yield Served(shell, f"http://127.0.0.1:{port}", port, http, broadcast, faults)
     finally:
         broadcast.close()
         await runner.cleanup()
@@ -389,6 +394,36 @@ def half_sent(api: Served, body: bytes, *, claimed: int) -> bytes:
     return head.encode() + body
 
 
+def test_control_token_of_bytes_that_are_no_text_is_another_token(tmp_path: Path) -> None:
+    async def job(api: Served) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
+        head = f"POST /v1/arm HTTP/1.1\r\nHost: 127.0.0.1:{api.port}\r\nContent-Length: 0\r\n"
+        writer.write(head.encode() + b"Authorization: Bearer \xff\xfe\r\n\r\n")
+        answered = await reader.readline()
+        writer.close()
+        await writer.wait_closed()
+        return answered
+
+    assert b" 403 " in with_api(tmp_path, job)
+
+
+def test_control_command_that_breaks_the_engine_ends_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The HTTP server answers 500 to any exception; the supervisor has to hear of it (F-71)."""
+
+    async def job(api: Served) -> tuple[int, BaseException]:
+        monkeypatch.setattr(api.shell.runtime, "apply", broken)
+        status, _ = await api.ask("POST", "/v1/stop", headers=BEARER, json={"reason": "x", "operator": "y"})
+        return status, await asyncio.wait_for(api.faults.first(), 1)
+
+    def broken(_event: object) -> None:
+        raise InvariantViolation("I-25")
+
+    status, fault = with_api(tmp_path, job)
+    assert (status, type(fault)) == (500, InvariantViolation)
+
+
 def test_control_half_sent_document_is_never_applied(tmp_path: Path) -> None:
     """The connection ends inside the body (F-90)."""
 
@@ -479,6 +514,15 @@ def test_control_rotation_two_pushes_at_once_one_wins(tmp_path: Path) -> None:
         (a_document(markets=()), "market"),
         (a_document().replace(b"xyz:NVDA", b"xyz:NONE"), "xyz:NONE"),
         (a_document().replace(b'"ntl_max":"50"', b'"ntl_max":"5000"'), "ntl_max"),
+        (a_document().replace(b'"format":1', b'"format":2'), "$.format"),
+        (a_document().replace(b'"version":1', b'"version":0'), "$.version"),
+        (a_document().replace(b'"version":1', b'"version":%d' % 2**70), "$.version"),
+        (a_document(expires_ts_ns=2**63), "$.expires_ts_ns"),
+        (a_document().replace(b'"ntl_max":"50"', b'"ntl_max":"NaN"'), "ntl_max: expected a finite number"),
+        (a_document().replace(b'"ntl_max":"50"', b'"ntl_max":"1e400"'), "ntl_max: expected a finite number"),
+        (a_document().replace(b'"ntl_max":"50"', b'"ntl_max":"1e-400"'), "ntl_max: expected a finite number"),
+        (a_document(as_of_day="../../x"), "$.as_of_day"),
+        (a_document().replace(b'"score_bps":"1.5"', b'"score_bps":"sNaN"'), "score_bps: expected a finite number"),
     ],
 )
 def test_control_rotation_bad_document_is_refused_with_reason_and_nothing_changes(

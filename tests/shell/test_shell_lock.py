@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from streaming.core.errors import StoreError
-from streaming.shell.lock import AlreadyRunning, InstanceLock
+from streaming.shell.lock import AlreadyRunning, InstanceLock, holder_of
 
 HOLD = """
 import sys, pathlib
@@ -58,3 +58,12 @@ def test_lock_in_warehouse_that_can_not_be_written_is_a_store_error(tmp_path: Pa
     (tmp_path / "control").write_text("a file where the folder should be")
     with pytest.raises(StoreError, match="--warehouse"):
         InstanceLock(tmp_path, "sim", "")
+
+
+def test_lock_holder_is_seen_without_touching_the_lock(tmp_path: Path) -> None:
+    assert holder_of(tmp_path, "sim", "") is None
+    assert not list(tmp_path.iterdir()), "asking makes nothing"
+    with InstanceLock(tmp_path, "sim", ""):
+        assert holder_of(tmp_path, "sim", "") == str(os.getpid())
+        assert holder_of(tmp_path, "testnet", "") is None
+    assert holder_of(tmp_path, "sim", "") is None, "the file stays, its lock does not"

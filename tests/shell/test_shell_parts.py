@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 from core_builders import WARM_MS as T
-from core_builders import a_ctx, a_timer, a_warm_engine, feed, limits_with
+from core_builders import a_ctx, a_warm_engine, feed, limits_with
 from loopback_feed import run
 from shell_parts import FakeClock
-from structlog.testing import capture_logs
 
 from streaming.contracts.control import Endpoint
 from streaming.core.errors import ConfigError, PreflightRefused, StoreError
@@ -31,7 +30,6 @@ from streaming.shell.doctor import findings, findings_text
 from streaming.shell.fault_note import FaultNote
 from streaming.shell.faults import Faults
 from streaming.shell.metrics import Metrics
-from streaming.shell.narrate import narrate
 from streaming.shell.preflight import Verdict, preflight_text
 from streaming.shell.sockets import PortOccupied, bind_loopback, listening, pid_listening_on, ports_of
 from streaming.shell.status import status_view
@@ -293,14 +291,6 @@ def test_harden_refuses_optimised_python(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(sys, "flags", Flags())
     with pytest.raises(PreflightRefused, match="-O"):
         start.harden()
-
-
-def test_narrate_logs_transitions_and_no_ticks() -> None:
-    state = a_warm_engine()
-    with capture_logs() as lines:
-        narrate(feed(state, a_ctx(T, oracle_px="100.20"), a_timer(T + 10_000), a_timer(T + 11_000)))
-    assert {line["event"] for line in lines} <= {"gate_blocked", "gate_changed"}
-    assert any(line["event"] == "gate_blocked" for line in lines)
 
 
 # assembling

@@ -18,6 +18,7 @@ from children import ENVIRONMENT, HIP3, Running, hip3, running
 
 from streaming.contracts.control import StatusView
 from streaming.contracts.paths import journal_folder
+from streaming.shell.lock import InstanceLock
 from streaming.shell.sockets import ports_of
 
 
@@ -151,6 +152,22 @@ def test_process_preflight_shows_values_with_sources_and_markets(venue: str, tmp
 
 
 # --- refusals
+
+
+def test_process_preflight_refuses_what_run_would_exit_with(venue: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with socket.socket() as taken, InstanceLock(tmp_path, "sim", ""):
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        for words, said in (
+            (("--warehouse", str(tmp_path)), f"found pid {os.getpid()} holding the lock"),
+            (("--warehouse", str(tmp_path / "other"), "--control-port", port), f"expected port {port}"),
+            (("--warehouse", str(tmp_path / "file" / "w")), "expected a folder that can be written"),
+        ):
+            done = hip3("preflight", "--sim-port", venue, *words)
+            assert (done.returncode, said in done.stdout) == (3, True), done.stdout
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["control", "file"], "preflight writes nothing"
 
 
 def test_process_without_venue_is_refused_saying_how_to_start_one(tmp_path: Path) -> None:
