@@ -307,7 +307,10 @@ class RotationExpired(Output, frozen=True, gc=False, tag=True, kw_only=True):
 
 
 class EntriesChanged(Output, frozen=True, gc=False, tag=True, kw_only=True):
-    """An account-wide reason against entries came or went (`rate_limit`, `writer`, `stop_latch`, `venue_post_only`)."""
+    """An account-wide reason against entries came or went.
+
+    `control` is `rate_limit`, `writer`, `stop_latch`, `venue_post_only`, `venue_clock` or `venue_lag`.
+    """
 
     control: str
     is_open: bool

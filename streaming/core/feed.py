@@ -17,6 +17,7 @@ from streaming.core.readiness import progress, request_reconnect
 from streaming.core.state import EngineState, MarketState, Readiness
 from streaming.core.trigger import set_triggers
 from streaming.core.units import NS_PER_MS, quantize_ewma
+from streaming.core.venue_clock import observe_delay, roll_window
 
 VENUE_JUMP_MS_MAX = 60_000
 """Venue time further ahead than this, beyond the time that passed here, earns no freshness (F-16)."""
@@ -39,6 +40,10 @@ def on_bbo(state: EngineState, event: BboUpdated, out: list[AnyOutput]) -> None:
     is_trusted = ahead_ms <= VENUE_JUMP_MS_MAX or not _is_jump(market, event, ahead_ms)
     if is_trusted:
         market.bbo_venue_ts_ms = venue_ts_ms
+        clock = state.venue_clock
+        delay_ns = event.recv_ts_ns - venue_ts_ms * NS_PER_MS
+        if not clock.low_ns <= delay_ns <= clock.high_ns and market.bbo is not None:
+            observe_delay(state, out, delay_ns)
     market.bbo_count += 1
     market.bbo_seq = state.seq
     bid_px, ask_px = event.bid_px, event.ask_px
@@ -66,6 +71,8 @@ def on_ctx(state: EngineState, event: CtxUpdated, out: list[AnyOutput]) -> None:
     if market is None or event.generation != state.live_generation:
         _count_dropped(state, is_known=market is not None)
         return
+    if state.mono_ns >= state.venue_clock.window_end_mono_ns:
+        roll_window(state, out)
     previous = market.ctx
     market.ctx = event
     market.ctx_seq = state.seq

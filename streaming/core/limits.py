@@ -102,6 +102,10 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     paper: PaperLimits = PaperLimits()
     rate_use_entries_ratio_max: Decimal = Decimal("0.95")
     """Use of any rate limit from which entries close."""
+    venue_offset_ms_max: DurationMs = 5_000
+    """Offset between the venue's clock and ours, either way, at which entries close."""
+    venue_lag_ms_max: DurationMs = 1_000
+    """How much later than the least delay of the last minute a bbo may arrive before entries close."""
 
 
 _HIGHER, _LOWER, _CHANGED, _FREE = "higher", "lower", "changed", "free"
@@ -137,6 +141,8 @@ WIDER_WHEN: dict[str, str] = {
     "paper.exit_slippage_bps_max": _HIGHER,
     "paper.exit_retry_ms": _HIGHER,
     "rate_use_entries_ratio_max": _HIGHER,
+    "venue_offset_ms_max": _HIGHER,
+    "venue_lag_ms_max": _HIGHER,
 }
 """Every setting but `gates.disabled_gates`, whose additional names are wider each."""
 

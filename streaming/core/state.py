@@ -287,6 +287,27 @@ class ControlState(msgspec.Struct, kw_only=True):
     rotation: Rotation | None = None
 
 
+class VenueClock(msgspec.Struct, kw_only=True):
+    """What receipt minus venue time says about the two clocks and the way between them; see `venue_clock`."""
+
+    offset_ns: int = 0
+    """Least delay of this window and the one before; the offset of the clocks as far as it can be told."""
+    window_least_ns: int | None = None
+    window_before_least_ns: int | None = None
+    window_end_mono_ns: int = 0
+    low_ns: int = 0
+    high_ns: int = -1
+    """A delay inside low ... high says nothing new; empty at first."""
+    late_mono_ns: int = 0
+    """When a delay was last too far above the least."""
+    is_offset_closed: bool = False
+    is_lag_closed: bool = False
+
+    def forget_bounds(self) -> None:
+        """Let every delay be looked at, until one sets the bounds again."""
+        self.low_ns, self.high_ns = 0, -1
+
+
 class EngineState(msgspec.Struct, kw_only=True):
     """Everything `step` reads and writes."""
 
@@ -313,6 +334,7 @@ class EngineState(msgspec.Struct, kw_only=True):
     is_rate_closed: bool = False
     is_writer_closed: bool = False
     is_post_only: bool = False
+    venue_clock: VenueClock = msgspec.field(default_factory=VenueClock)
     # signals in flight
     followups: dict[str, PendingFollowup] = {}
     # paper account

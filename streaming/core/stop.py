@@ -46,6 +46,10 @@ def entries_closed_by(state: EngineState) -> tuple[str, ...]:
         closed += ("writer",)
     if state.is_post_only:
         closed += ("venue_post_only",)
+    if state.venue_clock.is_offset_closed:
+        closed += ("venue_clock",)
+    if state.venue_clock.is_lag_closed:
+        closed += ("venue_lag",)
     return closed
 
 
@@ -138,6 +142,7 @@ def on_limits(state: EngineState, event: LimitsReloaded, out: list[AnyOutput]) -
     reasons = tuple([f"{name} would get wider" for name in widened(state.limits, event.limits)])
     if not reasons:
         state.limits = event.limits
+        state.venue_clock.forget_bounds()
         for market in state.markets.values():
             set_threshold(market, event.limits.detector)
         out.append(LimitsChanged(ts_ns=state.ts_ns, mono_ns=state.mono_ns, config_hash=event.config_hash))

@@ -3,7 +3,8 @@
 Rule 1: lag is measured on the clock that counts suspend, so a machine that slept shows as one long lag (F-63, F-66).
 Rule 2: after a lag, or a step of the wall clock, no age is trusted for one age window: what was received before may
 have waited in a buffer.
-Rule 3: the journal holds transitions and one report every 10 s, not every sample.
+Rule 3: an offset of 2 s to the venue's clock warns; the engine closes entries at its own limit (F-62).
+Rule 4: the journal holds transitions and one report every 10 s, not every sample.
 """
 
 import asyncio
@@ -22,6 +23,7 @@ SAMPLE_MS = 100
 LOOP_LAG_MS_MAX = 250
 SYNC_LAG_MS_MAX = 1_000
 CLOCK_STEP_MS_MAX = 250
+VENUE_OFFSET_MS_WARN = 2_000
 REPORT_NS = 10 * NS_PER_S
 _RATE_STEP = Decimal("0.05")
 _RATE_QUANTUM = Decimal("0.001")
@@ -50,6 +52,7 @@ class Health:
         self._reported_rate: Decimal | None = None
         self._rate_reported_ns = 0
         self._is_stop_requested = False
+        self._is_venue_offset = False
 
     async def run(self) -> None:
         """Sample until cancelled."""
@@ -72,6 +75,7 @@ class Health:
         is_healthy = sync_lag_ms <= SYNC_LAG_MS_MAX and now_ns >= self._distrust_until_ns and self._journal.is_healthy
         self._report_writer(now_ns, is_healthy, sync_lag_ms, loop_lag_ms)
         self._report_rate(now_ns)
+        self._watch_venue_offset()
         if not self._journal.is_healthy and not self._is_stop_requested:
             self._request_stop(now_ns)
 
@@ -83,6 +87,15 @@ class Health:
             return False
         self._log.warning("clock_stepped", step_ms=(offset_ns - previous_ns) // NS_PER_MS)
         return True
+
+    def _watch_venue_offset(self) -> None:
+        offset_ms = self._runtime.state.venue_clock.offset_ns // NS_PER_MS
+        self._metrics.venue_offset_ms.set(offset_ms)
+        is_offset = abs(offset_ms) >= VENUE_OFFSET_MS_WARN
+        if is_offset is not self._is_venue_offset:
+            self._is_venue_offset = is_offset
+            log = self._log.warning if is_offset else self._log.info
+            log("venue_offset_changed", offset_ms=offset_ms, action="set this machine's clock" if is_offset else "")
 
     def _report_writer(self, now_ns: int, is_healthy: bool, sync_lag_ms: int, loop_lag_ms: int) -> None:
         is_changed = is_healthy is not self._is_healthy

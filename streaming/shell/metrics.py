@@ -99,6 +99,9 @@ class Metrics:
         self.spot_dropped = self._counter("spot_dropped", "Frames of spot markets, which are never watched")
         self.frame_counts = FrameCounts()
         self.registry.register(self.frame_counts)
+        self.venue_offset_ms = self._gauge(
+            "venue_offset_ms", "Our wall clock minus the venue's, least of the last minute"
+        )
         self.rate_use_ratio = self._gauge("rate_use_ratio", "Highest use of a rate limit in its window", "limit")
 
     def _markets(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from core_builders import stamps
 from loopback_feed import run
 from shell_parts import FakeClock, Shell, a_shell
+from structlog.testing import capture_logs
 
 from streaming.core.effects import EntriesChanged, LatchChanged
 from streaming.core.events import AnyEvent, ConnectionOpened, RateUseReported, WriterHealthReported
@@ -126,3 +127,29 @@ def test_health_disk_full_sets_the_latch_once_while_it_can_be_written(tmp_path: 
     [latch] = shell.of_type(LatchChanged)
     assert latch.reason == "journal_disk_full"  # type: ignore[union-attr]
     assert [report.is_healthy for report in recorded(shell, WriterHealthReported)] == [False]
+
+
+def test_health_venue_offset_of_two_seconds_warns_once(tmp_path: Path) -> None:
+    """Entries close at 5 s (F-62); the operator hears of it before."""
+
+    async def play() -> tuple[list[dict[str, Any]], float | None]:
+        shell = a_shell(tmp_path)
+        health = Health(
+            runtime=shell.runtime,
+            journal=Disk(),  # type: ignore[arg-type]
+            clock=shell.clock,
+            metrics=shell.metrics,
+            rate_uses=lambda _: {},
+        )
+        with capture_logs() as lines:
+            for offset_ms in (1_999, 2_000, 2_500, 10, -2_000):
+                shell.runtime.state.venue_clock.offset_ns = offset_ms * 10**6
+                health.sample(0)
+        await shell.turn()
+        shell.close()
+        return [dict(line) for line in lines], shell.value("hip3_venue_offset_ms")
+
+    lines, gauge = run(play())
+    told = [(x["log_level"], x["offset_ms"]) for x in lines if x["event"] == "venue_offset_changed"]
+    assert told == [("warning", 2_000), ("info", 10), ("warning", -2_000)]
+    assert gauge == -2_000

@@ -198,6 +198,7 @@ def health_journey(tmp_path: Path) -> CollectorRegistry:
             metrics=shell.metrics,
             rate_uses=lambda _: {"messages": Decimal("0.5")},
         )
+        shell.runtime.state.venue_clock.offset_ns = 7 * 10**6
         health.sample(loop_lag_ms=12)
         shell.close()
         return shell.metrics.registry
