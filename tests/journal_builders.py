@@ -1,8 +1,10 @@
 """Builders of journals: what the runtime does each turn, without a loop or a network."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
+import zstandard
 from core_builders import (
     COIN,
     START_MONO_NS,
@@ -26,7 +28,9 @@ from streaming.core.market import MarketSpec
 from streaming.core.recovery import Carried
 from streaming.core.state import SessionInfo
 from streaming.hyperliquid.decode import decode_frame
-from streaming.shell.journal import JournalWriter
+from streaming.shell.journal import format as fmt
+from streaming.shell.journal.reader import read_segment
+from streaming.shell.journal.writer import JournalWriter
 
 NS_PER_MS = 1_000_000
 LARGE = 1 << 30
@@ -153,3 +157,21 @@ def record_day(recorder: Recorder, *, roll_each: int = 0) -> None:
         if roll_each and count % roll_each == 0:
             recorder.journal._must_roll = True
             recorder.roll()
+
+
+def edit_segment(path: Path, change: Callable[[fmt.OutputsRecord], list[AnyOutput]]) -> None:
+    """Rewrite a segment with changed outputs and valid checksums, as a forger would."""
+    raw = bytearray()
+    for record in read_segment(path):
+        match record:
+            case fmt.SegmentHeader():
+                fmt.append_header(raw, record)
+            case fmt.FrameRecord():
+                fmt.append_frame(raw, record)
+            case fmt.EventRecord():
+                fmt.append_event(raw, record.seq, record.event)
+            case fmt.OutputsRecord():
+                fmt.append_outputs(raw, record.seq, change(record))
+            case _:
+                raise AssertionError(record)
+    path.write_bytes(zstandard.compress(bytes(raw)) if path.suffix == ".zst" else raw)

@@ -12,7 +12,7 @@ from streaming.contracts.paths import day_begin_ns
 from streaming.contracts.tables import SESSION_COLUMNS, TABLES
 from streaming.core.effects import GateId
 from streaming.core.units import NS_PER_MS, NS_PER_S
-from streaming.shell.seal import PartWriter
+from streaming.shell.tables.seal import PartWriter
 
 DAY_1, DAY_2, DAY_3 = "2026-11-20", "2026-11-21", "2026-11-22"
 VENUE = "sim"

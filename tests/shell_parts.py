@@ -11,10 +11,10 @@ from streaming.core.effects import AnyOutput
 from streaming.core.engine import encode_snapshot
 from streaming.core.limits import Limits
 from streaming.core.market import MarketSpec
-from streaming.shell.journal import JournalWriter
-from streaming.shell.metrics import Metrics
+from streaming.shell.journal.writer import JournalWriter
 from streaming.shell.runtime import Runtime
-from streaming.shell.telemetry import Telemetry
+from streaming.shell.telemetry.meter import Telemetry
+from streaming.shell.telemetry.metrics import Metrics
 
 
 class FakeClock:

@@ -17,8 +17,8 @@ from streaming.core.state import EngineState
 from streaming.hyperliquid.decode import decode_frame
 from streaming.shell.alarm import Alarm
 from streaming.shell.clock import Clock
-from streaming.shell.journal import JournalWriter
-from streaming.shell.telemetry import Telemetry
+from streaming.shell.journal.writer import JournalWriter
+from streaming.shell.telemetry.meter import Telemetry
 
 COMMAND_TIMEOUT_S = 5.0
 

@@ -35,9 +35,9 @@ from streaming.core.events import (
 )
 from streaming.core.state import SessionInfo
 from streaming.core.units import NS_PER_MS, use_exact_decimals
-from streaming.shell.config import Config, config_hash, config_json
-from streaming.shell.seal import PartWriter, write_sealed
-from streaming.shell.version import code_version
+from streaming.shell.config.schema import Config, config_hash, config_json
+from streaming.shell.process.version import code_version
+from streaming.shell.tables.seal import PartWriter, write_sealed
 from streaming.sim.feed import GENERATION, Feed, Timed, merged
 from streaming.sim.generator import HOUR_MS, Generator, MarketHour
 from streaming.sim.listing import specs_of, statuses_of

@@ -16,10 +16,10 @@ from journal_builders import Recorder, bbo_frame, record_day
 from streaming.contracts.manifest import read_manifest
 from streaming.contracts.paths import journal_folder, manifest_path
 from streaming.core.events import BboUpdated
-from streaming.shell.journal_read import last_state, list_segments, list_sessions, read_session, steps
-from streaming.shell.parity import check_parity
-from streaming.shell.project import project_session, project_venue
-from streaming.shell.seal import file_sha256
+from streaming.shell.journal.reader import last_state, list_segments, list_sessions, read_session, steps
+from streaming.shell.replay.parity import check_parity
+from streaming.shell.tables.project import project_session, project_venue
+from streaming.shell.tables.seal import file_sha256
 
 pytestmark = pytest.mark.crash
 
@@ -43,7 +43,7 @@ for at_ms in range(2, 10_000_000, 7):
     print(recorder.state.seq, flush=True)
 """
 
-_PROJECT = [sys.executable, "-m", "streaming.shell.project", "--venue", "sim"]
+_PROJECT = [sys.executable, "-m", "streaming.shell.tables.follow", "--venue", "sim"]
 
 
 def _killed_writer(root: Path, session_id: str, delay_s: float) -> int:

@@ -2,15 +2,23 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from journal_builders import edit_segment
 
+from hip3_platform.checks.parity import journaled_sessions, judge_parity
+from hip3_platform.resources.warehouse import WarehouseResource
 from streaming.contracts.paths import journal_folder
+from streaming.core.effects import AnyOutput, GateChanged, GateStatus
+from streaming.shell.journal.format import OutputsRecord
+from streaming.shell.journal.reader import list_segments
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -92,3 +100,35 @@ def test_live_session_of_up_replays_to_the_same_decisions(outcome: dict[str, Any
     assert report["difference_count"] == 0
     assert report["input_count"] > 1000
     assert done.returncode == 0
+
+
+@pytest.mark.timeout(300)
+def test_planted_decision_in_the_live_session_turns_parity_red_at_that_row(
+    outcome: dict[str, Any], warehouse: Path, tmp_path: Path
+) -> None:
+    assert outcome
+    forged = tmp_path / "warehouse"
+    for part in ("journal", "manifest"):
+        shutil.copytree(warehouse / part, forged / part)
+    (session,) = journal_folder(forged, "sim").iterdir()
+    planted: list[int] = []
+
+    def plant(record: OutputsRecord) -> list[AnyOutput]:
+        outputs = list(record.outputs)
+        for place, output in enumerate(outputs):
+            if isinstance(output, GateChanged) and not planted:
+                planted.append(record.seq)
+                outputs[place] = msgspec.structs.replace(output, current=GateStatus.REDUCE)
+        return outputs
+
+    for segment in list_segments(session):
+        if not planted:
+            edit_segment(segment.path, plant)
+    resource = WarehouseResource(root=str(forged), venue="sim")
+    day = next(day for day in sorted(resource.landing().by_day, reverse=True) if journaled_sessions(resource, day))
+    verdict = judge_parity(resource, day)
+    assert verdict.passed is False
+    answer = verdict.metadata["answer"].value
+    assert isinstance(answer, dict)
+    assert answer["difference_count"] == 1
+    assert answer["first_difference"]["seq"] == planted[0]

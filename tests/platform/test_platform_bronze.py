@@ -15,7 +15,7 @@ from streaming.contracts.manifest import ManifestLine, encode_line
 from streaming.contracts.paths import bronze_path, manifest_path
 from streaming.contracts.tables import TABLES
 from streaming.core.errors import StoreError
-from streaming.shell.seal import PartWriter
+from streaming.shell.tables.seal import PartWriter
 
 COIN = "xyz:GOOD"
 

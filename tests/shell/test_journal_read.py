@@ -12,8 +12,8 @@ from streaming.core.engine import encode_snapshot
 from streaming.core.errors import StoreError
 from streaming.core.events import ArmRequested, Phase, PhaseRequested, ResetRequested, StopRequested
 from streaming.core.state import SessionInfo
-from streaming.shell import journal_format as fmt
-from streaming.shell.journal_read import (
+from streaming.shell.journal import format as fmt
+from streaming.shell.journal.reader import (
     SegmentFile,
     finish_abandoned,
     last_state,

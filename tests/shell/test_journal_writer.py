@@ -13,10 +13,10 @@ from journal_builders import ManualClock, Recorder, bbo_frame, record_day
 
 from streaming.core.errors import InvariantViolation, StoreError
 from streaming.core.events import SpecsReceived, StopRequested
-from streaming.shell import journal as journal_module
-from streaming.shell import journal_format as fmt
-from streaming.shell.journal import JournalWriter
-from streaming.shell.journal_read import header_of, list_segments, read_segment, read_session, steps
+from streaming.shell.journal import format as fmt
+from streaming.shell.journal import writer as journal_module
+from streaming.shell.journal.reader import header_of, list_segments, read_segment, read_session, steps
+from streaming.shell.journal.writer import JournalWriter
 
 
 def test_journal_reads_back_every_input_and_decision(tmp_path: Path) -> None:

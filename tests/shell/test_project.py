@@ -22,11 +22,11 @@ from streaming.contracts.tables import SESSION_COLUMNS, TABLES, Table
 from streaming.core.effects import AnyOutput
 from streaming.core.errors import StoreError
 from streaming.core.events import AnyEvent, SpecsReceived
-from streaming.shell import project as project_module
-from streaming.shell.journal_read import list_segments
-from streaming.shell.project import project_session, project_venue
-from streaming.shell.retention import Retention, sweep_journal
-from streaming.shell.seal import PartWriter, file_sha256
+from streaming.shell.journal.reader import list_segments
+from streaming.shell.journal.retention import Retention, sweep_journal
+from streaming.shell.tables import project as project_module
+from streaming.shell.tables.project import project_session, project_venue
+from streaming.shell.tables.seal import PartWriter, file_sha256
 
 ROOT = Path(__file__).resolve().parents[2]
 DAY_NS = 86_400_000_000_000
@@ -267,7 +267,7 @@ def _wait_for_parts(root: Path, part: int) -> None:
 def test_follow_projects_while_the_session_lives_and_the_rest_on_sigterm(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path)
     record_day(recorder, roll_each=20)
-    command = [sys.executable, "-m", "streaming.shell.project", "--root", str(tmp_path), "--venue", "sim"]
+    command = [sys.executable, "-m", "streaming.shell.tables.follow", "--root", str(tmp_path), "--venue", "sim"]
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen([*command, "--session", "s1", "--follow"], cwd=ROOT, stderr=log)
     try:

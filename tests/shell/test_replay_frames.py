@@ -15,9 +15,9 @@ from streaming.contracts.manifest import read_manifest
 from streaming.contracts.paths import day_of, manifest_path
 from streaming.contracts.tables import TABLES
 from streaming.core.errors import ConfigError
-from streaming.shell.frame_lines import parse_line, read_frame_lines, stamp_ns
-from streaming.shell.frames import FramesReport, inferred_specs, replay_frames, survey_frames
-from streaming.shell.replay_text import frames_text
+from streaming.shell.replay.frame_lines import parse_line, read_frame_lines, stamp_ns
+from streaming.shell.replay.frames import FramesReport, inferred_specs, replay_frames, survey_frames
+from streaming.shell.replay.text import frames_text
 
 NS = 1_000_000_000
 FRAME = b'{"channel":"bbo","data":{"coin":"xyz:NVDA","time":1790000000123,"bbo":[null,null]}}'

@@ -1,24 +1,23 @@
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
 from core_builders import START_TS_NS, a_session
-from journal_builders import Recorder, record_day
+from journal_builders import Recorder, edit_segment, record_day
 
 from streaming.cli import main as hip3
 from streaming.contracts.paths import day_begin_ns, day_of
 from streaming.core.effects import AnyOutput, FillApplied, GatesEvaluated, GateStatus
 from streaming.core.errors import ConfigError, StoreError
 from streaming.core.limits import Limits
-from streaming.shell import journal_format as fmt
-from streaming.shell.journal_read import list_segments, read_segment
-from streaming.shell.parity import check_parity
-from streaming.shell.project import project_session
-from streaming.shell.replay_text import parity_text
-from streaming.shell.whatif import changed_limits
+from streaming.shell.journal import format as fmt
+from streaming.shell.journal.reader import list_segments
+from streaming.shell.replay.parity import check_parity
+from streaming.shell.replay.text import parity_text
+from streaming.shell.replay.whatif import changed_limits
+from streaming.shell.tables.project import project_session
 
 DAY = day_of(START_TS_NS)
 
@@ -28,24 +27,6 @@ def _recorded(root: Path, *, roll_each: int = 11, session_id: str = "s1") -> Rec
     record_day(recorder, roll_each=roll_each)
     recorder.close()
     return recorder
-
-
-def _edit(path: Path, change: Callable[[fmt.OutputsRecord], list[AnyOutput]]) -> None:
-    """Rewrite a segment with changed outputs and valid checksums, as a forger would."""
-    raw = bytearray()
-    for record in read_segment(path):
-        match record:
-            case fmt.SegmentHeader():
-                fmt.append_header(raw, record)
-            case fmt.FrameRecord():
-                fmt.append_frame(raw, record)
-            case fmt.EventRecord():
-                fmt.append_event(raw, record.seq, record.event)
-            case fmt.OutputsRecord():
-                fmt.append_outputs(raw, record.seq, change(record))
-            case _:
-                raise AssertionError(record)
-    path.write_bytes(raw)
 
 
 def test_parity_i24_recorded_session_has_no_difference(tmp_path: Path) -> None:
@@ -92,7 +73,7 @@ def test_parity_finds_exactly_the_planted_decision(tmp_path: Path) -> None:
         ]
 
     for segment in list_segments(recorder.journal.folder):
-        _edit(segment.path, pass_all)
+        edit_segment(segment.path, pass_all)
     report = check_parity(tmp_path, "sim", code_version="test", session_id="s1")
     assert (report.difference_count, report.state_difference_count) == (1, 0)
     first = report.first_difference
@@ -111,7 +92,7 @@ def test_parity_finds_a_decision_too_many_or_too_few(tmp_path: Path, what: str) 
             return record.outputs
         return record.outputs[:-1] if what == "dropped" else [*record.outputs, record.outputs[-1]]
 
-    _edit(list_segments(recorder.journal.folder)[0].path, change)
+    edit_segment(list_segments(recorder.journal.folder)[0].path, change)
     report = check_parity(tmp_path, "sim", code_version="test", session_id="s1")
     assert report.difference_count == 1
     assert not report.is_equal
@@ -192,7 +173,7 @@ def test_command_replay_exit_code_tells_the_difference(tmp_path: Path, capsys: p
     answer = json.loads(capsys.readouterr().out)
     assert (answer["is_equal"], answer["difference_count"], answer["first_difference"]) == (True, 0, None)
     for segment in list_segments(recorder.journal.folder):
-        _edit(segment.path, lambda record: record.outputs[1:] or record.outputs * 2)
+        edit_segment(segment.path, lambda record: record.outputs[1:] or record.outputs * 2)
     assert hip3(["replay", "--session", "s1", *where]) == 1
     text = capsys.readouterr().out
     assert "first difference: session s1, seq 1" in text

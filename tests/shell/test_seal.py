@@ -15,8 +15,8 @@ from streaming.contracts.paths import day_of, manifest_path
 from streaming.contracts.projection import Projector
 from streaming.contracts.tables import TABLES
 from streaming.core.errors import StoreError
-from streaming.shell import seal as seal_module
-from streaming.shell.seal import PartWriter, append_lines, file_sha256, sweep_tmp, write_sealed
+from streaming.shell.tables import seal as seal_module
+from streaming.shell.tables.seal import PartWriter, append_lines, file_sha256, sweep_tmp, write_sealed
 
 DAY = day_of(START_TS_NS)
 NAMES = TABLES["bbo"].names

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from streaming.core.errors import ConfigError
 from streaming.core.limits import Limits, SizingLimits
-from streaming.shell.config import Config, config_hash, config_json, problems
-from streaming.shell.config_load import effective, load_config
+from streaming.shell.config.load import effective, load_config
+from streaming.shell.config.schema import Config, config_hash, config_json, problems
 
 
 def a_file(folder: Path, text: str) -> Path:

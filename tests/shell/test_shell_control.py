@@ -24,15 +24,15 @@ from streaming.core.effects import AnyOutput, RotationJudged
 from streaming.core.errors import InvariantViolation
 from streaming.core.events import ConnectionOpened, RotationReceived
 from streaming.core.limits import Limits
-from streaming.shell import control
-from streaming.shell.broadcast import CLIENTS_MAX, QUEUE_MAX, Broadcast
-from streaming.shell.config import Config
-from streaming.shell.config_load import Effective
-from streaming.shell.control import BODY_BYTES_MAX, ControlApi
-from streaming.shell.faults import Faults
-from streaming.shell.journal_read import read_session, steps
-from streaming.shell.sidecar import RunningSidecar
-from streaming.shell.sockets import bind_loopback
+from streaming.shell.config.load import Effective
+from streaming.shell.config.schema import Config
+from streaming.shell.control import api as control
+from streaming.shell.control.api import BODY_BYTES_MAX, ControlApi
+from streaming.shell.control.broadcast import CLIENTS_MAX, QUEUE_MAX, Broadcast
+from streaming.shell.control.sidecar import RunningSidecar
+from streaming.shell.journal.reader import read_session, steps
+from streaming.shell.process.faults import Faults
+from streaming.shell.process.sockets import bind_loopback
 
 TOKEN = "ab" * 32
 BEARER = {"Authorization": f"Bearer {TOKEN}"}

@@ -14,10 +14,10 @@ from websockets.asyncio.server import ServerConnection
 from streaming.core.effects import ConnectionChanged, LatchChanged, MarketReadyChanged, Reconnect, Resubscribe
 from streaming.core.events import ConnectionLost, ConnectionOpened, FrameMalformed
 from streaming.hyperliquid.session import Session, Subscription
-from streaming.shell.faults import Faults
-from streaming.shell.feed import Feed, kind_of
-from streaming.shell.journal_read import read_session, steps
-from streaming.shell.transport import transport_factory
+from streaming.shell.feed.connection import Feed, kind_of
+from streaming.shell.feed.transport import transport_factory
+from streaming.shell.journal.reader import read_session, steps
+from streaming.shell.process.faults import Faults
 
 COIN = "xyz:NVDA"
 PLAN = (Subscription("bbo", COIN), Subscription("activeAssetCtx", COIN))

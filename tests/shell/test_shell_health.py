@@ -13,8 +13,8 @@ from structlog.testing import capture_logs
 
 from streaming.core.effects import EntriesChanged, LatchChanged
 from streaming.core.events import AnyEvent, ConnectionOpened, RateUseReported, WriterHealthReported
-from streaming.shell.health import LOOP_LAG_MS_MAX, REPORT_NS, SYNC_LAG_MS_MAX, Health
-from streaming.shell.journal_read import read_session, steps
+from streaming.shell.journal.reader import read_session, steps
+from streaming.shell.process.health import LOOP_LAG_MS_MAX, REPORT_NS, SYNC_LAG_MS_MAX, Health
 
 
 @dataclass

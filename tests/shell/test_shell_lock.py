@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from streaming.core.errors import StoreError
-from streaming.shell.lock import AlreadyRunning, InstanceLock, holder_of
+from streaming.shell.process.lock import AlreadyRunning, InstanceLock, holder_of
 
 HOLD = """
 import sys, pathlib
-from streaming.shell.lock import InstanceLock
+from streaming.shell.process.lock import InstanceLock
 with InstanceLock(pathlib.Path(sys.argv[1]), "sim", ""):
     print("held", flush=True)
     sys.stdin.read()

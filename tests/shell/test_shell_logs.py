@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from streaming.shell import logs
-from streaming.shell.logs import bind_session, configure_logs, get_logger, redacted
+from streaming.shell.telemetry import logs
+from streaming.shell.telemetry.logs import bind_session, configure_logs, get_logger, redacted
 
 KEY = "0x" + "a1" * 32
 

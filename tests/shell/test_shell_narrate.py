@@ -20,7 +20,7 @@ from structlog.testing import capture_logs
 from streaming.core.effects import AnyOutput, GateChanged
 from streaming.core.events import ConnectionLost
 from streaming.core.state import GATE_COUNT
-from streaming.shell.narrate import Narrator
+from streaming.shell.telemetry.narrate import Narrator
 
 
 def told(*outputs: AnyOutput, narrator: Narrator | None = None) -> list[tuple[str, str]]:

@@ -18,24 +18,24 @@ from shell_parts import FakeClock
 from streaming.contracts.control import Endpoint
 from streaming.core.errors import ConfigError, PreflightRefused, StoreError
 from streaming.core.registry import RegistryPlan
-from streaming.shell import start
 from streaming.shell.alarm import Alarm
-from streaming.shell.assemble import new_session_id, subscriptions
-from streaming.shell.child import Child, backlog
 from streaming.shell.clock import SystemClock
-from streaming.shell.config import Config
-from streaming.shell.crashloop import CrashLoop
-from streaming.shell.credential import load_or_create_token, read_token, token_path
-from streaming.shell.doctor import findings, findings_text
-from streaming.shell.fault_note import FaultNote
-from streaming.shell.faults import Faults
-from streaming.shell.metrics import Metrics
-from streaming.shell.preflight import Verdict, preflight_text
-from streaming.shell.sockets import PortOccupied, bind_loopback, listening, pid_listening_on, ports_of
-from streaming.shell.status import status_view
-from streaming.shell.status_text import status_text, table
-from streaming.shell.telemetry import Telemetry
-from streaming.shell.version import code_version
+from streaming.shell.config.doctor import findings, findings_text
+from streaming.shell.config.preflight import Verdict, preflight_text
+from streaming.shell.config.schema import Config
+from streaming.shell.control.credential import load_or_create_token, read_token, token_path
+from streaming.shell.control.status import status_view
+from streaming.shell.control.status_text import status_text, table
+from streaming.shell.process import start
+from streaming.shell.process.assemble import new_session_id, subscriptions
+from streaming.shell.process.child import Child, backlog
+from streaming.shell.process.crashloop import CrashLoop
+from streaming.shell.process.fault_note import FaultNote
+from streaming.shell.process.faults import Faults
+from streaming.shell.process.sockets import PortOccupied, bind_loopback, listening, pid_listening_on, ports_of
+from streaming.shell.process.version import code_version
+from streaming.shell.telemetry.meter import Telemetry
+from streaming.shell.telemetry.metrics import Metrics
 
 S = 10**9
 

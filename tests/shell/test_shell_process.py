@@ -18,8 +18,8 @@ from children import ENVIRONMENT, HIP3, Running, hip3, running
 
 from streaming.contracts.control import StatusView
 from streaming.contracts.paths import journal_folder
-from streaming.shell.lock import InstanceLock
-from streaming.shell.sockets import ports_of
+from streaming.shell.process.lock import InstanceLock
+from streaming.shell.process.sockets import ports_of
 
 
 @pytest.fixture(scope="module")

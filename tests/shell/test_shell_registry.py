@@ -12,8 +12,8 @@ from streaming.core.errors import RateLimited, VenueError
 from streaming.core.events import MarketStatusReceived, SpecsReceived
 from streaming.core.market import MarketStatus
 from streaming.core.registry import RegistryPlan
-from streaming.shell.registry import RegistryPoller, load_registry
-from streaming.shell.rest import InfoClient
+from streaming.shell.info.registry import RegistryPoller, load_registry
+from streaming.shell.info.rest import InfoClient
 
 USER = "0x00000000000000000000000000000000000000a1"
 Emitted = list[SpecsReceived | MarketStatusReceived]

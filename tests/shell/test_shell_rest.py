@@ -11,7 +11,7 @@ from info_server import InfoServer
 from streaming.core.budget import WeightWindow
 from streaming.core.errors import NotSent, OutcomeUnknown, RateLimited, Rejected, VenueError
 from streaming.hyperliquid.limits import request_weight
-from streaming.shell.rest import InfoClient
+from streaming.shell.info.rest import InfoClient
 
 USER = "0x00000000000000000000000000000000000000a1"
 

@@ -19,8 +19,8 @@ from streaming.core.events import (
     StopRequested,
     TimerFired,
 )
-from streaming.shell.faults import Faults
-from streaming.shell.journal_read import list_segments, read_session, steps
+from streaming.shell.journal.reader import list_segments, read_session, steps
+from streaming.shell.process.faults import Faults
 
 BBO = (
     b'{"channel":"bbo","data":{"coin":"xyz:NVDA","time":1790000000000,'

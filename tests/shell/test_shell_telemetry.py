@@ -51,14 +51,14 @@ from streaming.core.events import (
 )
 from streaming.core.state import ControlState, EngineState
 from streaming.hyperliquid.session import Session, Subscription
-from streaming.shell.broadcast import QUEUE_MAX, Broadcast
-from streaming.shell.child import Child, watch_backlog
-from streaming.shell.faults import Faults
-from streaming.shell.feed import Feed
-from streaming.shell.health import Health
-from streaming.shell.metrics import Metrics
-from streaming.shell.telemetry import Telemetry, mark_mid_gap_bps, reconnect_label
-from streaming.shell.transport import transport_factory
+from streaming.shell.control.broadcast import QUEUE_MAX, Broadcast
+from streaming.shell.feed.connection import Feed
+from streaming.shell.feed.transport import transport_factory
+from streaming.shell.process.child import Child, watch_backlog
+from streaming.shell.process.faults import Faults
+from streaming.shell.process.health import Health
+from streaming.shell.telemetry.meter import Telemetry, mark_mid_gap_bps, reconnect_label
+from streaming.shell.telemetry.metrics import Metrics
 
 T = WARM_MS
 

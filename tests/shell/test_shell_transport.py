@@ -11,7 +11,7 @@ from loopback_feed import Script, run, websocket_server
 from websockets.asyncio.server import ServerConnection
 
 from streaming.core.errors import NotSent
-from streaming.shell.transport import Callbacks, Transport, transport_factory
+from streaming.shell.feed.transport import Callbacks, Transport, transport_factory
 
 pytestmark = pytest.mark.parametrize("name", ["picows", "websockets"])
 
@@ -138,7 +138,7 @@ def test_transport_reset_inside_frame_drops_the_part(name: str) -> None:
 
 
 def test_transport_frame_above_limit_ends_connection(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(import_module(f"streaming.shell.transport_{name}"), "FRAME_BYTES_MAX", 1_000)
+    monkeypatch.setattr(import_module(f"streaming.shell.feed.transport_{name}"), "FRAME_BYTES_MAX", 1_000)
 
     async def script(server: ServerConnection) -> None:
         await server.send("x" * 2_000)
@@ -150,7 +150,7 @@ def test_transport_frame_above_limit_ends_connection(name: str, monkeypatch: pyt
 
 
 def test_transport_fragments_above_limit_end_connection(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(import_module(f"streaming.shell.transport_{name}"), "FRAME_BYTES_MAX", 1_000)
+    monkeypatch.setattr(import_module(f"streaming.shell.feed.transport_{name}"), "FRAME_BYTES_MAX", 1_000)
 
     async def script(server: ServerConnection) -> None:
         await server.send(["x" * 600, "x" * 600, "x"])

@@ -1,7 +1,7 @@
 import pytest
 
 from streaming.core.errors import ConfigError
-from streaming.shell.venues import venue_named
+from streaming.shell.info.venues import venue_named
 
 
 def test_venue_named_sim_is_on_loopback() -> None:

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from streaming.core.events import BboUpdated
 from streaming.hyperliquid.decode import decode_frame
 from streaming.hyperliquid.session import Drop, Send, Session, Subscription
-from streaming.shell.registry import load_registry
-from streaming.shell.rest import InfoClient
+from streaming.shell.info.registry import load_registry
+from streaming.shell.info.rest import InfoClient
 from streaming.sim import clients
 from streaming.sim.clients import Client, Hub
 from streaming.sim.generator import Generator

@@ -2,7 +2,7 @@
 
 import argparse
 
-from streaming.shell.options import add_operator_argument, add_place_arguments
+from streaming.shell.config.options import add_operator_argument, add_place_arguments
 
 HELP = "accept the changed specification of a market"
 
@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Send the command and print the answer."""
-    from streaming.shell.client import connect, operator_of, print_answer
+    from streaming.shell.control.client import connect, operator_of, print_answer
 
     body: dict[str, object] = {"coin": args.coin, "operator": operator_of(args.operator)}
     answer = connect(args).post("approve", body)

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from streaming.shell.options import add_config_arguments
+from streaming.shell.config.options import add_config_arguments
 
 HELP = "check this machine and installation: Python, clocks, disk, ports, permissions, versions"
 
@@ -17,8 +17,8 @@ def run(args: argparse.Namespace) -> int:
     """Run every check; 0 fine (warnings included), 1 something would keep the sidecar from working."""
     import msgspec
 
-    from streaming.shell.doctor import findings, findings_text
-    from streaming.shell.options import load
+    from streaming.shell.config.doctor import findings, findings_text
+    from streaming.shell.config.options import load
 
     found = findings(load(args).config)
     sys.stdout.write(msgspec.json.encode(found).decode() + "\n" if args.json else findings_text(found))

@@ -2,7 +2,7 @@
 
 import argparse
 
-from streaming.shell.options import add_operator_argument, add_place_arguments
+from streaming.shell.config.options import add_operator_argument, add_place_arguments
 
 HELP = "approve a phase of the running sidecar: observe, paper, micro, steady or rotate"
 
@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Send the command and print the answer."""
-    from streaming.shell.client import connect, operator_of, print_answer
+    from streaming.shell.control.client import connect, operator_of, print_answer
 
     body: dict[str, object] = {
         "phase": args.phase,

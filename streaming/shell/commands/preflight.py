@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from streaming.shell.options import add_config_arguments
+from streaming.shell.config.options import add_config_arguments
 
 HELP = "print the effective configuration and every reason not to start; sends nothing but reads"
 
@@ -17,11 +17,11 @@ def run(args: argparse.Namespace) -> int:
     """Check and print; 0 may start, 3 refused."""
     import asyncio
 
-    from streaming.shell.config import config_hash
-    from streaming.shell.config_load import effective
-    from streaming.shell.logs import configure_logs
-    from streaming.shell.options import load
-    from streaming.shell.preflight import preflight, preflight_json, preflight_text
+    from streaming.shell.config.load import effective
+    from streaming.shell.config.options import load
+    from streaming.shell.config.preflight import preflight, preflight_json, preflight_text
+    from streaming.shell.config.schema import config_hash
+    from streaming.shell.telemetry.logs import configure_logs
 
     loaded = load(args)
     configure_logs()

@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 
-from streaming.shell.options import add_json_argument
+from streaming.shell.config.options import add_json_argument
 
 HELP = "make tables of closed journal segments, or prove sealed ones with --rebuild"
 
@@ -25,9 +25,9 @@ def run(args: argparse.Namespace) -> int:
     """Project and print one line a segment; raises `StoreError` on damage or a difference."""
     from dataclasses import asdict
 
-    from streaming.shell.logs import configure_logs
-    from streaming.shell.place import place_of
-    from streaming.shell.project import project_venue
+    from streaming.shell.replay.place import place_of
+    from streaming.shell.tables.project import project_venue
+    from streaming.shell.telemetry.logs import configure_logs
 
     configure_logs(level="warning")
     root, venue = place_of(args)

@@ -2,7 +2,7 @@
 
 import argparse
 
-from streaming.shell.options import add_place_arguments
+from streaming.shell.config.options import add_place_arguments
 
 HELP = "apply tighter limits of the configuration file without a restart"
 
@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Send the command and print the answer."""
-    from streaming.shell.client import connect, print_answer
+    from streaming.shell.control.client import connect, print_answer
 
     answer = connect(args).post("reload", {})
     return print_answer("reload", answer, is_json=args.json, done="reloaded: the file's limits are in force")

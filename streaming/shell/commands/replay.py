@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streaming.shell.options import add_json_argument
+from streaming.shell.config.options import add_json_argument
 
 if TYPE_CHECKING:
     from msgspec import Struct
@@ -34,11 +34,11 @@ def run(args: argparse.Namespace) -> int:
     """Replay and print; 0 no difference (or a what-if, or frames), 1 a difference."""
     from streaming.contracts.paths import checked_day, checked_name
     from streaming.core.errors import ConfigError
-    from streaming.shell.frames import replay_frames
-    from streaming.shell.parity import check_parity
-    from streaming.shell.place import place_of
-    from streaming.shell.replay_text import frames_text, parity_text
-    from streaming.shell.version import code_version
+    from streaming.shell.process.version import code_version
+    from streaming.shell.replay.frames import replay_frames
+    from streaming.shell.replay.parity import check_parity
+    from streaming.shell.replay.place import place_of
+    from streaming.shell.replay.text import frames_text, parity_text
 
     if args.frames is not None:
         frames = replay_frames(

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from streaming.shell.options import add_config_arguments
+from streaming.shell.config.options import add_config_arguments
 
 HELP = "watch the venue's markets live; needs `hip3 venue` for the simulated one"
 
@@ -22,12 +22,12 @@ def run(args: argparse.Namespace) -> int:
 
     import uvloop
 
-    from streaming.shell.lock import AlreadyRunning
-    from streaming.shell.logs import configure_logs
-    from streaming.shell.options import load
-    from streaming.shell.sockets import PortOccupied
-    from streaming.shell.start import announcer, harden
-    from streaming.shell.supervise import Supervisor
+    from streaming.shell.config.options import load
+    from streaming.shell.process.lock import AlreadyRunning
+    from streaming.shell.process.sockets import PortOccupied
+    from streaming.shell.process.start import announcer, harden
+    from streaming.shell.process.supervise import Supervisor
+    from streaming.shell.telemetry.logs import configure_logs
 
     loaded = load(args)
     harden()

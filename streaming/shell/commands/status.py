@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from streaming.shell.options import add_place_arguments
+from streaming.shell.config.options import add_place_arguments
 
 HELP = "show what the running sidecar is doing"
 
@@ -18,8 +18,8 @@ def run(args: argparse.Namespace) -> int:
     import msgspec
 
     from streaming.contracts.control import API_PREFIX, StatusView
-    from streaming.shell.client import NotRunning, connect
-    from streaming.shell.status_text import status_text
+    from streaming.shell.control.client import NotRunning, connect
+    from streaming.shell.control.status_text import status_text
 
     raw = connect(args).get(f"{API_PREFIX}/status")
     try:

@@ -1,0 +1,1 @@
+"""The journal: its bytes, its writer, its readers, and how much of it is kept."""

@@ -1,0 +1,1 @@
+"""Recorded inputs through the engine again: parity, what-if, and recorded frames."""

@@ -1,0 +1,1 @@
+"""Closed journal segments become sealed Parquet parts and manifest lines."""
