@@ -152,6 +152,7 @@ class Loop:
         hip3 = [sys.executable, "-m", "streaming.cli"]
 
         def start(name: str, *words: str, is_task: bool = False) -> Child:
+            _say(f"starting {name}")
             return children.start(name, words, env=env, cwd=plan.root, is_task=is_task)
 
         venue = start("venue", *hip3, "venue", "--port", str(plan.venue_port), "--seed", str(plan.seed))
