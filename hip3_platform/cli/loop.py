@@ -24,6 +24,8 @@ POLL_S = 0.5
 EXIT_OCCUPIED = 6
 RUNS_QUERY = """query Runs($since: Float!) { runsOrError(limit: 50, filter: {createdAfter: $since}) {
   ... on Runs { results { status jobName tags { key value } } } } }"""
+SETTINGS = "dagster.yaml"
+ASIDE = "aside-"
 ENDED = ("SUCCESS", "FAILURE", "CANCELED")
 
 
@@ -146,9 +148,8 @@ class Loop:
 
     def _stages(self, children: Children) -> Findings:
         plan, env = self.plan, self.plan.environment()
-        if not (plan.dagster_home / "dagster.yaml").exists():
-            plan.dagster_home.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(plan.root / "dagster_home" / "dagster.yaml", plan.dagster_home / "dagster.yaml")
+        if aside := prepare_dagster_home(plan.root, plan.dagster_home, plan.warehouse):
+            _say(f"the warehouse is new: Dagster's memory of an older one was put aside in {aside}")
         hip3 = [sys.executable, "-m", "streaming.cli"]
 
         def start(name: str, *words: str, is_task: bool = False) -> Child:
@@ -267,6 +268,26 @@ class Loop:
     def _done(self, stage: str, begun: float) -> None:
         self.seconds[stage] = round(time.monotonic() - begun, 1)
         _say(f"{stage}: {self.seconds[stage]} s")
+
+
+def prepare_dagster_home(root: Path, home: Path, warehouse: Path) -> Path | None:
+    """Give `home` its settings; with a new warehouse put aside what Dagster remembers, and return where.
+
+    Runs are keyed by the content of a day. A warehouse that was deleted and written again has equal content, so Dagster
+    would drop its runs as done. Nothing but Dagster's own pages depends on that memory (F-102).
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    settings = home / SETTINGS
+    if not settings.exists():
+        shutil.copyfile(root / "dagster_home" / SETTINGS, settings)
+    remembered = [entry for entry in home.iterdir() if entry.name != SETTINGS and not entry.name.startswith(ASIDE)]
+    if (warehouse / "manifest").exists() or not remembered:
+        return None
+    aside = home / f"{ASIDE}{time.time_ns()}"
+    aside.mkdir()
+    for entry in remembered:
+        entry.rename(aside / entry.name)
+    return aside
 
 
 def _raise_stopped(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of a handler

@@ -11,9 +11,11 @@ import pytest
 
 from hip3_platform.cli.children import Children
 from hip3_platform.cli.findings import history_window
+from hip3_platform.cli.loop import prepare_dagster_home
 from streaming.contracts.manifest import ManifestLine, encode_line
 from streaming.contracts.paths import day_begin_ns, manifest_path
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 STUBBORN = """
 import signal, subprocess, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -102,3 +104,18 @@ def test_history_window_avoids_days_with_live_rows_and_days_not_closed(tmp_path:
     path.write_bytes(encode_line(_a_live_line("2026-11-21")))
     assert history_window(tmp_path, "sim", 2, now_ts_ns=ten) == ("2026-11-19", "2026-11-20")
     assert history_window(tmp_path, "sim", 1, now_ts_ns=ten) == ("2026-11-22", "2026-11-22")
+
+
+def test_dagster_memory_is_put_aside_only_for_a_new_warehouse(tmp_path: Path) -> None:
+    home, warehouse = tmp_path / "home", tmp_path / "warehouse"
+    assert prepare_dagster_home(ROOT, home, warehouse) is None, "nothing to remember at first"
+    (home / "history").mkdir()
+    (warehouse / "manifest").mkdir(parents=True)
+    assert prepare_dagster_home(ROOT, home, warehouse) is None, "the warehouse that the memory is about is there"
+    assert (home / "history").is_dir()
+    (warehouse / "manifest").rmdir()
+    aside = prepare_dagster_home(ROOT, home, warehouse)
+    assert aside is not None
+    assert (aside / "history").is_dir()
+    assert sorted(entry.name for entry in home.iterdir()) == sorted([aside.name, "dagster.yaml"])
+    assert prepare_dagster_home(ROOT, home, warehouse) is None, "what is aside stays aside"
