@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,7 +22,10 @@ from hip3_platform.cli.findings import Findings, history_window, newest_rotation
 from streaming.core.errors import ConfigError, Hip3Error
 
 POLL_S = 0.5
+EXIT_STORE = 4
 EXIT_OCCUPIED = 6
+PUSH_PATIENCE_S = 60.0
+"""How long the sensor may take to push a finished document; after that the sidecar has refused it."""
 RUNS_QUERY = """query Runs($since: Float!) { runsOrError(limit: 50, filter: {createdAfter: $since}) {
   ... on Runs { results { status jobName tags { key value } } } } }"""
 SETTINGS = "dagster.yaml"
@@ -115,6 +119,9 @@ class Loop:
                 _say(f"port {port} is occupied: end what listens there, or choose another with {flag}")
             return EXIT_OCCUPIED
         children = Children(self.plan.warehouse / "logs", mark=f"{os.getpid()}-{time.monotonic_ns()}")
+        if trouble := _unwritable(self.plan.warehouse, children.logs, self.plan.dagster_home):
+            _say(trouble)
+            return EXIT_STORE
         code = 1
         try:
             findings = self._stages(children)
@@ -164,16 +171,17 @@ class Loop:
         )  # fmt: skip
         self._await("sidecar", sidecar, lambda: _answers(f"{plan.control_url}/readyz"))
         _say(f"live: {plan.control_url}/   metrics: {plan.control_url}/metrics")
-        self._write_history(start)
+        last_day = self._write_history(start)
         dagster = start(
             "dagster", sys.executable, "-m", "dagster", "dev", "--workspace", str(plan.root / "workspace.yaml"),
             "--host", "127.0.0.1", "--port", str(plan.dagster_port), "--log-level", "warning",
         )  # fmt: skip
         self._await("dagster", dagster, lambda: _answers(f"{plan.dagster_url}/server_info"))
         _say(f"Dagster: {plan.dagster_url}/")
-        return self._await_rotation(children)
+        return self._await_rotation(children, last_day)
 
-    def _write_history(self, start: Callable[..., Child]) -> None:
+    def _write_history(self, start: Callable[..., Child]) -> str:
+        """Write the days of history that are not there yet and return the last of them."""
         plan, begun = self.plan, time.monotonic()
         first, last = history_window(plan.warehouse, "sim", plan.days, now_ts_ns=time.time_ns())
         child = start(
@@ -183,6 +191,7 @@ class Loop:
         if child.process.wait() != 0:
             raise StageFailed(f"writing history ended with exit code {child.process.returncode}\n{child.last_lines()}")
         self._done("history", begun)
+        return last
 
     def _await(self, stage: str, child: Child, is_there: Callable[[], bool], patience_s: float = 120.0) -> None:
         begun = time.monotonic()
@@ -196,47 +205,54 @@ class Loop:
             time.sleep(POLL_S)
         self._done(stage, begun)
 
-    def _await_rotation(self, children: Children) -> Findings:
-        """Wait until the sidecar runs the newest document; a failed run or a refusal ends the wait at once."""
-        begun, said = time.monotonic(), ""
+    def _await_rotation(self, children: Children, last_day: str) -> Findings:
+        """Wait until every run has ended and the sidecar holds the newest document, which knows `last_day`."""
+        begun, said, finished = time.monotonic(), "", 0.0
         while time.monotonic() - begun < self.plan.timeout_s:
             if dead := children.dead():
                 raise StageFailed(f"{dead.name} ended with exit code {dead.process.returncode}\n{dead.last_lines()}")
             runs = self._runs()
-            if failed := [r for r in runs if r.endswith("FAILURE")]:
+            if failed := [run for run in runs or [] if run.endswith("FAILURE")]:
                 raise StageFailed(f"a Dagster run failed ({', '.join(failed)}); open {self.plan.dagster_url}/runs")
             found = newest_rotation(self.plan.warehouse, "sim")
-            if found and self._sidecar_runs(found[1]) and all(r.endswith(ENDED) for r in runs):
-                self._done("judged_and_rotated", begun)
-                return Findings.of(self.plan.warehouse, found[0], found[1])
-            text = (
-                f"runs: {', '.join(runs) or 'none yet'}; rotation document: {found[0].version if found else 'none yet'}"
-            )
+            if found and found[0].as_of_day >= last_day and runs is not None and all(r.endswith(ENDED) for r in runs):
+                if self._sidecar_holds(found[1]):
+                    self._done("judged_and_rotated", begun)
+                    return Findings.of(self.plan.warehouse, found[0], found[1])
+                finished = finished or time.monotonic()
+                if time.monotonic() - finished > PUSH_PATIENCE_S:
+                    where = f"{self.plan.dagster_url}/assets/sidecar/rotation?view=checks"
+                    raise StageFailed(f"the sidecar does not take rotation {found[0].version}; its reasons: {where}")
+            text = _progress(runs, None if found is None else found[0].version)
             if text != said:
                 _say(text)
                 said = text
             time.sleep(POLL_S)
         raise StageFailed(f"no rotation was accepted within {self.plan.timeout_s:.0f} s; last seen: {said}")
 
-    def _runs(self) -> list[str]:
-        # Only runs of this start: what an earlier one left failed or interrupted is not ours to report.
+    def _runs(self) -> list[str] | None:
+        """Return the runs of this start as "day STATUS"; None while Dagster does not say."""
+        # What an earlier start left failed or interrupted is not ours to report.
         query = {"query": RUNS_QUERY, "variables": {"since": self.begun_ts_s}}
         try:
             answer = httpx.post(f"{self.plan.dagster_url}/graphql", json=query, timeout=10).json()
         except httpx.HTTPError:
-            return []  # the webserver is busy; the next poll asks again
+            return None  # the webserver is busy; the next poll asks again
+        results = ((answer.get("data") or {}).get("runsOrError") or {}).get("results")
+        if results is None:
+            return None
         texts = []
-        for item in answer["data"]["runsOrError"].get("results", []):
+        for item in results:
             tags = {tag["key"]: tag["value"] for tag in item["tags"]}
             texts.append(f"{tags.get('dagster/partition', item['jobName'])} {item['status']}")
         return sorted(texts)
 
-    def _sidecar_runs(self, sha256: str) -> bool:
+    def _sidecar_holds(self, sha256: str) -> bool:
         try:
             answer = httpx.get(f"{self.plan.control_url}/v1/rotation", timeout=5).json()
         except httpx.HTTPError:
             return False
-        return bool(answer["sha256"] == sha256)
+        return bool(answer["is_accepted"] and answer["sha256"] == sha256)
 
     def _report(self, findings: Findings) -> None:
         self.seconds["total"] = round(time.monotonic() - self.begun, 1)
@@ -252,7 +268,7 @@ class Loop:
             "days": findings.days,
             "events": findings.event_count,
             "markets_ranked": findings.ranked_count,
-            "rotation_accepted": True,
+            "rotation_accepted": self._sidecar_holds(findings.sha256),
             "rotation": {"version": findings.doc.version, "markets": [m.coin for m in findings.doc.markets]},
             "seconds": self.seconds,
         }
@@ -288,6 +304,22 @@ def prepare_dagster_home(root: Path, home: Path, warehouse: Path) -> Path | None
     for entry in remembered:
         entry.rename(aside / entry.name)
     return aside
+
+
+def _progress(runs: list[str] | None, version: int | None) -> str:
+    return f"runs: {', '.join(runs or []) or 'none yet'}; rotation document: {version or 'none yet'}"
+
+
+def _unwritable(*folders: Path) -> str:
+    """Return what stands against writing into these folders, empty if nothing does; they are made if missing."""
+    for folder in folders:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder) as probe:
+                probe.write(b"hip3")
+        except OSError as error:
+            return f"expected a writable folder, found {folder}: {error.strerror}; choose another one"
+    return ""
 
 
 def _raise_stopped(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of a handler

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 from journal_builders import edit_segment
+from ports import free_ports
 
 from hip3_platform.checks.parity import journaled_sessions, judge_parity
 from hip3_platform.resources.warehouse import WarehouseResource
@@ -21,17 +21,6 @@ from streaming.shell.journal.format import OutputsRecord
 from streaming.shell.journal.reader import list_segments
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for sock in sockets:
-            sock.bind(("127.0.0.1", 0))
-        return [sock.getsockname()[1] for sock in sockets]
-    finally:
-        for sock in sockets:
-            sock.close()
 
 
 def _hip3(*words: str, timeout_s: float) -> subprocess.CompletedProcess[str]:
@@ -61,7 +50,7 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def outcome(warehouse: Path) -> dict[str, Any]:
-    venue, control, dagster = (str(port) for port in _free_ports(3))
+    venue, control, dagster = (str(port) for port in free_ports(3))
     home = str(warehouse.parent / "dagster_home")
     done = _hip3(
         "up", "--once", "--json", "--warehouse", str(warehouse), "--dagster-home", home,

@@ -8,12 +8,14 @@ import time
 from pathlib import Path
 
 import pytest
+from ports import free_ports
 
 from hip3_platform.cli.children import Children
 from hip3_platform.cli.findings import history_window
-from hip3_platform.cli.loop import prepare_dagster_home
+from hip3_platform.cli.loop import Loop, Plan, StageFailed, prepare_dagster_home
 from streaming.contracts.manifest import ManifestLine, encode_line
 from streaming.contracts.paths import day_begin_ns, manifest_path
+from streaming.contracts.rotation import RotationDoc
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 STUBBORN = """
@@ -119,3 +121,86 @@ def test_dagster_memory_is_put_aside_only_for_a_new_warehouse(tmp_path: Path) ->
     assert (aside / "history").is_dir()
     assert sorted(entry.name for entry in home.iterdir()) == sorted([aside.name, "dagster.yaml"])
     assert prepare_dagster_home(ROOT, home, warehouse) is None, "what is aside stays aside"
+
+
+def test_up_unwritable_warehouse_names_the_folder_and_starts_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    ports = [str(port) for port in free_ports(3)]
+    words = ["--venue-port", ports[0], "--control-port", ports[1], "--dagster-port", ports[2]]
+    done = subprocess.run(
+        [sys.executable, "-m", "streaming.cli", "up", "--once", "--warehouse", str(tmp_path / "file" / "x"), *words],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 4
+    assert done.stderr.count("\n") == 1
+    assert str(tmp_path / "file" / "x") in done.stderr
+    assert "starting" not in done.stderr
+
+
+class _Dagster:
+    """What Dagster, the sidecar and the warehouse say, poll by poll."""
+
+    def __init__(self, loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now_s = 0.0
+        self.runs: list[str] | None = []
+        self.doc: RotationDoc | None = None
+        self.is_held = False
+        monkeypatch.setattr(loop, "_runs", lambda: self.runs)
+        monkeypatch.setattr(loop, "_sidecar_holds", lambda _sha: self.is_held)
+        monkeypatch.setattr("hip3_platform.cli.loop.newest_rotation", lambda *_: self.doc and (self.doc, "sha"))
+        monkeypatch.setattr("hip3_platform.cli.loop.Findings.of", lambda _warehouse, doc, _sha: doc)
+        monkeypatch.setattr("hip3_platform.cli.loop.time.monotonic", lambda: self.now_s)
+        monkeypatch.setattr("hip3_platform.cli.loop.time.sleep", self._passes)
+
+    def _passes(self, seconds: float) -> None:
+        self.now_s += seconds
+
+
+def _a_doc(day: str) -> RotationDoc:
+    return RotationDoc(
+        version=int(day.replace("-", "")) * 100, venue="sim", account="paper", as_of_day=day, created_ts_ns=1,
+        expires_ts_ns=2, code_version="0", config_hash="", markets=(), excluded=(),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def loop(tmp_path: Path) -> Loop:
+    return Loop(Plan(tmp_path, tmp_path, tmp_path, 2, 7, 1, 2, 3, 900.0, is_once=True, is_json=False))
+
+
+@pytest.mark.parametrize(
+    ("runs", "day"),
+    [(None, "2026-11-22"), (["2026-11-22 STARTED"], "2026-11-22"), ([], "2026-11-21")],
+    ids=["dagster silent", "run under way", "only the first day judged"],
+)
+def test_up_does_not_end_before_the_last_day_is_judged(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, runs: list[str] | None, day: str
+) -> None:
+    dagster = _Dagster(loop, monkeypatch)
+    dagster.runs, dagster.doc, dagster.is_held = runs, _a_doc(day), True
+    with pytest.raises(StageFailed, match="no rotation was accepted within 900 s"):
+        loop._await_rotation(Children(tmp_path, mark="m"), "2026-11-22")
+
+
+def test_up_ends_when_the_sidecar_holds_the_document_of_the_last_day(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    dagster = _Dagster(loop, monkeypatch)
+    dagster.runs, dagster.doc, dagster.is_held = ["2026-11-22 SUCCESS"], _a_doc("2026-11-22"), True
+    assert loop._await_rotation(Children(tmp_path, mark="m"), "2026-11-22") is dagster.doc
+
+
+def test_up_refused_rotation_fails_soon_and_says_where_the_reasons_are(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    dagster = _Dagster(loop, monkeypatch)
+    dagster.runs, dagster.doc = ["2026-11-22 SUCCESS"], _a_doc("2026-11-22")
+    with pytest.raises(StageFailed, match="sidecar/rotation"):
+        loop._await_rotation(Children(tmp_path, mark="m"), "2026-11-22")
+    assert dagster.now_s < 120
+
+
+def test_up_failed_run_ends_the_wait_and_names_it(loop: Loop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    _Dagster(loop, monkeypatch).runs = ["2026-11-21 FAILURE"]
+    with pytest.raises(StageFailed, match="2026-11-21 FAILURE"):
+        loop._await_rotation(Children(tmp_path, mark="m"), "2026-11-22")
