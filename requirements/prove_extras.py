@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 UV = Path(sys.executable).with_name("uv")
 PROMISES = {
     "sidecar": (
-        "import streaming.shell.commands.run, streaming.shell.runtime, streaming.sim.server",
+        "import streaming.shell.commands.run, streaming.shell.runtime, streaming.sim.venue.server",
         "dagster duckdb polars",
     ),
     "platform": ("import hip3_platform.definitions, hip3_platform.cli.loop", "picows coincurve eth_account"),

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streaming.sim.generator import BLOCK_MS, HOUR_MS, NONE, Generator, MarketHour, tick_of
-from streaming.sim.markets import SCENARIOS, Label
-from streaming.sim.universe import BY_COIN, MARKETS, Market
-from streaming.sim.wire import text_of
+from streaming.sim.markets.characters import SCENARIOS, Label
+from streaming.sim.markets.generator import BLOCK_MS, HOUR_MS, NONE, Generator, MarketHour, tick_of
+from streaming.sim.scenario.universe import BY_COIN, MARKETS, Market
+from streaming.sim.venue.wire import text_of
 
 MONDAY = 494_856  # 2026-06-15T00Z
 COINS = [market.coin for market in MARKETS]
@@ -136,7 +136,7 @@ def test_hour_equal_seed_gives_equal_columns_and_another_seed_others() -> None:
 def test_hour_hash_seed_of_python_changes_nothing() -> None:
     script = (
         "import hashlib\n"
-        "from streaming.sim.generator import Generator\n"
+        "from streaming.sim.markets.generator import Generator\n"
         f"h = Generator(7).hour('xyz:META', {MONDAY})\n"
         "print(hashlib.sha256(h.bid_px.tobytes() + h.ctx_ts_ms.tobytes() + h.trade_tid.tobytes()).hexdigest())\n"
     )

@@ -17,14 +17,14 @@ from streaming.core.errors import StoreError
 from streaming.core.events import BboUpdated, CtxUpdated
 from streaming.core.units import NS_PER_DAY, NS_PER_MS
 from streaming.hyperliquid.decode import decode_frame
-from streaming.sim.feed import GENERATION
-from streaming.sim.generator import Generator
-from streaming.sim.history import DayWritten, clear, days_before, is_written, write_days
-from streaming.sim.listing import specs_of
-from streaming.sim.tape import Tape
-from streaming.sim.universe import BY_COIN
-from streaming.sim.virtual import Day, VirtualDay
-from streaming.sim.wire import MarketTexts
+from streaming.sim.history.feed import GENERATION
+from streaming.sim.history.listing import specs_of
+from streaming.sim.history.virtual import Day, VirtualDay
+from streaming.sim.history.writers import DayWritten, clear, days_before, is_written, write_days
+from streaming.sim.markets.generator import Generator
+from streaming.sim.scenario.universe import BY_COIN
+from streaming.sim.venue.tape import Tape
+from streaming.sim.venue.wire import MarketTexts
 
 DAY = "2026-06-15"
 
@@ -116,8 +116,8 @@ def test_written_day_rows_are_what_the_live_server_plays(written_day: Day) -> No
 def test_day_again_in_another_process_and_hash_seed_makes_the_same_parts(written_day: Day, tmp_path: Path) -> None:
     script = (
         "import sys\n"
-        "from streaming.sim.universe import BY_COIN\n"
-        "from streaming.sim.virtual import Day, VirtualDay\n"
+        "from streaming.sim.scenario.universe import BY_COIN\n"
+        "from streaming.sim.history.virtual import Day, VirtualDay\n"
         f"day = Day(root=sys.argv[1], day={DAY!r}, seed=7, scenario='demo')\n"
         "VirtualDay(day, (BY_COIN['xyz:NVDA'],)).write(lambda _: None)\n"
     )

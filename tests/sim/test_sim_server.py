@@ -20,16 +20,16 @@ from streaming.hyperliquid.decode import decode_frame
 from streaming.hyperliquid.session import Drop, Send, Session, Subscription
 from streaming.shell.info.registry import load_registry
 from streaming.shell.info.rest import InfoClient
-from streaming.sim import clients
-from streaming.sim.clients import Client, Hub
-from streaming.sim.generator import Generator
-from streaming.sim.info import Info
-from streaming.sim.listing import specs_of, statuses_of
-from streaming.sim.player import Player
-from streaming.sim.server import GREETING, PortOccupiedError, VenueServer
-from streaming.sim.subscriptions import AbortError, Topic, UnreadableError, UnsupportedError, wanted
-from streaming.sim.tape import Tape
-from streaming.sim.universe import BY_COIN, MARKETS
+from streaming.sim.history.listing import specs_of, statuses_of
+from streaming.sim.markets.generator import Generator
+from streaming.sim.scenario.universe import BY_COIN, MARKETS
+from streaming.sim.venue import clients
+from streaming.sim.venue.clients import Client, Hub
+from streaming.sim.venue.info import Info
+from streaming.sim.venue.player import Player
+from streaming.sim.venue.server import GREETING, PortOccupiedError, VenueServer
+from streaming.sim.venue.subscriptions import AbortError, Topic, UnreadableError, UnsupportedError, wanted
+from streaming.sim.venue.tape import Tape
 
 NOW_MS = 494_870 * 3_600_000 + 1_234_567
 USER = "0x" + "ab" * 20

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from streaming.core.events import BboUpdated, CtxUpdated, TradesReceived
 from streaming.hyperliquid.decode import decode_frame
-from streaming.sim.books import FAST_LEVELS, SLOW_LEVELS, book
-from streaming.sim.feed import GENERATION, Feed, merged
-from streaming.sim.generator import NONE, Generator
-from streaming.sim.universe import BY_COIN, MARKETS, Market
-from streaming.sim.wire import MarketTexts, frame, text_of
+from streaming.sim.history.feed import GENERATION, Feed, merged
+from streaming.sim.markets.generator import NONE, Generator
+from streaming.sim.scenario.universe import BY_COIN, MARKETS, Market
+from streaming.sim.venue.books import FAST_LEVELS, SLOW_LEVELS, book
+from streaming.sim.venue.wire import MarketTexts, frame, text_of
 
 HOUR = 494_870
 GENERATOR = Generator(7)

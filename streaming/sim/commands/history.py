@@ -30,9 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the days and say what they hold."""
-    from streaming.sim.history import write_days
-    from streaming.sim.progress import day_text, shown_progress
-    from streaming.sim.virtual import Day
+    from streaming.sim.history.progress import day_text, shown_progress
+    from streaming.sim.history.virtual import Day
+    from streaming.sim.history.writers import write_days
 
     if args.workers < 1:
         raise ConfigError(f"--workers: expected at least 1, found {args.workers}")
@@ -58,7 +58,7 @@ def _end(number: int, _frame: FrameType | None) -> None:
 
 def _days(args: argparse.Namespace) -> list[str]:
     from streaming.shell.clock import SystemClock
-    from streaming.sim.history import days_before
+    from streaming.sim.history.writers import days_before
 
     now_ns = SystemClock().ts_ns()
     if args.first is None:

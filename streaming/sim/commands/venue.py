@@ -20,8 +20,8 @@ def run(args: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM."""
     import uvloop
 
-    from streaming.sim.generator import Generator
-    from streaming.sim.server import PortOccupiedError, serve
+    from streaming.sim.markets.generator import Generator
+    from streaming.sim.venue.server import PortOccupiedError, serve
 
     def announce(port: int) -> None:
         facts = {

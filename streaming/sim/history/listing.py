@@ -11,10 +11,10 @@ from streaming.core.market import MarketSpec, MarketStatus
 from streaming.core.registry import Listings, Watchlist, plan_registry
 from streaming.hyperliquid import info as client
 from streaming.hyperliquid.limits import SUBSCRIPTION_COUNT_MAX, USER_COUNT_MAX
-from streaming.sim.generator import Generator
-from streaming.sim.info import Info
-from streaming.sim.tape import Tape
-from streaming.sim.universe import DEX
+from streaming.sim.markets.generator import Generator
+from streaming.sim.scenario.universe import DEX
+from streaming.sim.venue.info import Info
+from streaming.sim.venue.tape import Tape
 
 
 @cache

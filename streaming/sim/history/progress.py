@@ -8,7 +8,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from streaming.sim.history import DayWritten
+from streaming.sim.history.writers import DayWritten
 
 _HOURS = 24
 _LINE_EVERY_HOURS = 6

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from streaming.sim.generator import HOUR_MS, Generator, MarketHour
-from streaming.sim.noise import Ints
-from streaming.sim.universe import MARKETS, Market
+from streaming.sim.markets.generator import HOUR_MS, Generator, MarketHour
+from streaming.sim.markets.noise import Ints
+from streaming.sim.scenario.universe import MARKETS, Market
 
 Place = tuple[MarketHour, int]
 """A row of an hour's columns."""

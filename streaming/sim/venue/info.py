@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
-from streaming.sim import universe
-from streaming.sim.books import SLOW_LEVELS, book
-from streaming.sim.tape import Tape
-from streaming.sim.universe import DEX, Market
-from streaming.sim.wire import MarketTexts, text_of
+from streaming.sim.scenario import universe
+from streaming.sim.scenario.universe import DEX, Market
+from streaming.sim.venue.books import SLOW_LEVELS, book
+from streaming.sim.venue.tape import Tape
+from streaming.sim.venue.wire import MarketTexts, text_of
 
 Json = Any
 """Whatever JSON holds."""

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from streaming.sim.markets import SCENARIOS, Character
-from streaming.sim.noise import Floats, Ints, generator_of, key_of, lattice, smooth
-from streaming.sim.paths import HOUR_S, Path, Windows, make_path, make_windows, session_factor
-from streaming.sim.universe import BY_COIN, FUNDING_MULTIPLIER, Market
+from streaming.sim.markets.characters import SCENARIOS, Character
+from streaming.sim.markets.noise import Floats, Ints, generator_of, key_of, lattice, smooth
+from streaming.sim.markets.paths import HOUR_S, Path, Windows, make_path, make_windows, session_factor
+from streaming.sim.scenario.universe import BY_COIN, FUNDING_MULTIPLIER, Market
 
 NONE = -(2**63)
 HOUR_MS = HOUR_S * 1000

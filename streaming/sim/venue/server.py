@@ -17,14 +17,14 @@ from aiohttp import WSMsgType, web
 from streaming.core.errors import Hip3Error
 from streaming.core.units import NS_PER_MS
 from streaming.shell.clock import SystemClock
-from streaming.sim import info as bodies
-from streaming.sim.clients import Client, Hub
-from streaming.sim.generator import HOUR_MS, Generator
-from streaming.sim.info import Info
-from streaming.sim.player import Player
-from streaming.sim.subscriptions import AbortError, UnreadableError, UnsupportedError, Wanted, wanted
-from streaming.sim.tape import Tape
-from streaming.sim.wire import frame
+from streaming.sim.markets.generator import HOUR_MS, Generator
+from streaming.sim.venue import info as bodies
+from streaming.sim.venue.clients import Client, Hub
+from streaming.sim.venue.info import Info
+from streaming.sim.venue.player import Player
+from streaming.sim.venue.subscriptions import AbortError, UnreadableError, UnsupportedError, Wanted, wanted
+from streaming.sim.venue.tape import Tape
+from streaming.sim.venue.wire import frame
 
 HOST = "127.0.0.1"
 GREETING = "Websocket connection established."

@@ -4,14 +4,14 @@ Rule 1: one step plays what happened since the last one; nothing is computed for
 Rule 2: after a pause (suspend, a stalled machine) the past is not replayed: everybody gets the present state.
 """
 
-from streaming.sim.books import FAST_LEVELS, SLOW_LEVELS
-from streaming.sim.clients import Hub
-from streaming.sim.generator import BLOCK_MS, HOUR_MS
-from streaming.sim.info import Info
-from streaming.sim.subscriptions import Topic, Wanted
-from streaming.sim.tape import Tape
-from streaming.sim.universe import DEX, Market
-from streaming.sim.wire import frame
+from streaming.sim.markets.generator import BLOCK_MS, HOUR_MS
+from streaming.sim.scenario.universe import DEX, Market
+from streaming.sim.venue.books import FAST_LEVELS, SLOW_LEVELS
+from streaming.sim.venue.clients import Hub
+from streaming.sim.venue.info import Info
+from streaming.sim.venue.subscriptions import Topic, Wanted
+from streaming.sim.venue.tape import Tape
+from streaming.sim.venue.wire import frame
 
 SLOW_BOOK_MS = 5_400
 FAST_BOOK_MS = 540

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.sim.markets import Character, Label
-from streaming.sim.noise import Floats, Ints, generator_of, key_of, lattice, smooth
-from streaming.sim.universe import Market
+from streaming.sim.markets.characters import Character, Label
+from streaming.sim.markets.noise import Floats, Ints, generator_of, key_of, lattice, smooth
+from streaming.sim.scenario.universe import Market
 
 HOUR_S = 3600
 _GRID_S = 0.25

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from streaming.sim.generator import NONE, MarketHour, tick_of
-from streaming.sim.noise import key_of, lattice
-from streaming.sim.universe import Market
-from streaming.sim.wire import MarketTexts
+from streaming.sim.markets.generator import NONE, MarketHour, tick_of
+from streaming.sim.markets.noise import key_of, lattice
+from streaming.sim.scenario.universe import Market
+from streaming.sim.venue.wire import MarketTexts
 
 SLOW_LEVELS = 20
 FAST_LEVELS = 5

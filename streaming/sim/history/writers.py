@@ -23,7 +23,7 @@ from streaming.contracts.manifest import read_manifest
 from streaming.contracts.paths import day_of
 from streaming.core.errors import StoreError
 from streaming.core.units import NS_PER_DAY
-from streaming.sim.virtual import VENUE, Day, VirtualDay
+from streaming.sim.history.virtual import VENUE, Day, VirtualDay
 
 _END_S = 5.0
 
@@ -145,7 +145,7 @@ class _Writers:
 
     def start(self, day: Day) -> None:
         """Start the writer of a day."""
-        command = [sys.executable, "-m", "streaming.sim.history", msgspec.json.encode(day).decode()]
+        command = [sys.executable, "-m", "streaming.sim.history.writers", msgspec.json.encode(day).decode()]
         # Unbuffered: a line that waited in a buffer of ours would not wake the selector.
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, bufsize=0)  # noqa: S603
         if process.stdout is None:

@@ -15,10 +15,10 @@ import numpy as np
 from streaming.core.events import AnyEvent, BboUpdated, CtxUpdated, Trade, TradesReceived
 from streaming.core.units import NS_PER_MS
 from streaming.hyperliquid.number import positive_decimal, sz_rounded_up
-from streaming.sim.generator import NONE, MarketHour
-from streaming.sim.noise import Ints
-from streaming.sim.universe import MARKETS, Market
-from streaming.sim.wire import text_of
+from streaming.sim.markets.generator import NONE, MarketHour
+from streaming.sim.markets.noise import Ints
+from streaming.sim.scenario.universe import MARKETS, Market
+from streaming.sim.venue.wire import text_of
 
 GENERATION = 1
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
-from streaming.sim.subscriptions import Topic, Wanted
+from streaming.sim.venue.subscriptions import Topic, Wanted
 
 QUEUE_FRAMES_MAX = 20_000
 IDLE_S = 60.0

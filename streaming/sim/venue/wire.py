@@ -6,8 +6,8 @@ Rule 2: frames are built from columns only, so what is played and what is writte
 
 import msgspec
 
-from streaming.sim.generator import NONE, MarketHour
-from streaming.sim.universe import Market
+from streaming.sim.markets.generator import NONE, MarketHour
+from streaming.sim.scenario.universe import Market
 
 _E10, _E6 = 10, 6
 

@@ -7,8 +7,8 @@ Rule 2: anything else that is wrong gets the venue's error text with the frame v
 from dataclasses import dataclass
 from typing import Any
 
-from streaming.sim.info import is_address
-from streaming.sim.wire import compact
+from streaming.sim.venue.info import is_address
+from streaming.sim.venue.wire import compact
 
 MARKET_CHANNELS = frozenset({"bbo", "l2Book", "trades", "activeAssetCtx"})
 USER_CHANNELS = frozenset({"orderUpdates", "userEvents", "userFills", "notification"})

@@ -38,10 +38,10 @@ from streaming.core.units import NS_PER_MS, use_exact_decimals
 from streaming.shell.config.schema import Config, config_hash, config_json
 from streaming.shell.process.version import code_version
 from streaming.shell.tables.seal import PartWriter, write_sealed
-from streaming.sim.feed import GENERATION, Feed, Timed, merged
-from streaming.sim.generator import HOUR_MS, Generator, MarketHour
-from streaming.sim.listing import specs_of, statuses_of
-from streaming.sim.universe import MARKETS, Market
+from streaming.sim.history.feed import GENERATION, Feed, Timed, merged
+from streaming.sim.history.listing import specs_of, statuses_of
+from streaming.sim.markets.generator import HOUR_MS, Generator, MarketHour
+from streaming.sim.scenario.universe import MARKETS, Market
 
 VENUE: Literal["sim"] = "sim"
 WARM_UP_MS = 120_000

@@ -1,0 +1,1 @@
+"""Known-truth markets: characters, paths, and the one generator of columns."""

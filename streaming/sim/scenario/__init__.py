@@ -1,0 +1,1 @@
+"""What a simulated venue is made of: universe, rules, faults, and the files that describe them."""

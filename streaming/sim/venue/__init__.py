@@ -1,0 +1,1 @@
+"""The venue's server: info, websocket, what clients see."""
