@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streaming.sim.markets.characters import SCENARIOS, Label
 from streaming.sim.markets.generator import BLOCK_MS, HOUR_MS, NONE, Generator, MarketHour, tick_of
-from streaming.sim.scenario.universe import BY_COIN, MARKETS, Market
+from streaming.sim.scenario.characters import Label
+from streaming.sim.scenario.demo import DEMO
+from streaming.sim.scenario.universe import Market
 from streaming.sim.venue.wire import text_of
 
 MONDAY = 494_856  # 2026-06-15T00Z
-COINS = [market.coin for market in MARKETS]
+COINS = [market.coin for market in DEMO.universe.builder_markets]
 
 
 def is_legal(market: Market, units: int) -> bool:
@@ -32,11 +33,11 @@ def digest(hour: MarketHour) -> str:
 
 
 def test_universe_asset_ids_are_those_of_the_real_dex() -> None:
-    assert [market.index for market in MARKETS] == list(range(len(MARKETS)))
-    assert BY_COIN["xyz:XYZ100"].asset_id == 110_000
-    assert BY_COIN["xyz:NVDA"].asset_id == 110_002
-    assert set(SCENARIOS["demo"]) == set(BY_COIN)
-    assert len(MARKETS) >= 12
+    assert [DEMO.universe.asset_ids[m.coin] for m in DEMO.universe.by_dex["xyz"]] == list(range(110_000, 110_014))
+    assert DEMO.universe.asset_ids["xyz:XYZ100"] == 110_000
+    assert DEMO.universe.asset_ids["xyz:NVDA"] == 110_002
+    assert set(DEMO.characters) == set(DEMO.universe.by_coin)
+    assert len(DEMO.universe.builder_markets) >= 12
 
 
 def test_universe_order_and_decimals_equal_real_snapshots(shared_data: os.PathLike[str]) -> None:
@@ -44,16 +45,16 @@ def test_universe_order_and_decimals_equal_real_snapshots(shared_data: os.PathLi
     table = pq.read_table(f"{shared_data}/markets/oracle_snapshots.parquet").to_pylist()
     snap = "2026-01-16T14:50:43"
     real = [row for row in table if row["dex"] == "xyz" and row["snap"] == snap]
-    assert [row["coin"] for row in real[: len(MARKETS)]] == COINS
-    for row in real[: len(MARKETS)]:
+    assert [row["coin"] for row in real[: len(DEMO.universe.builder_markets)]] == COINS
+    for row in real[: len(DEMO.universe.builder_markets)]:
         oracle = Decimal(str(row["oracle_px"])).normalize()
-        assert -int(oracle.as_tuple().exponent) <= BY_COIN[row["coin"]].px_decimals
+        assert -int(oracle.as_tuple().exponent) <= DEMO.universe.by_coin[row["coin"]].px_decimals
 
 
 @settings(max_examples=25)
 @given(seed=st.integers(0, 2**31), coin=st.sampled_from(COINS), hour=st.integers(MONDAY - 20_000, MONDAY + 20_000))
 def test_hour_any_seed_and_hour_has_legal_prices_on_the_block_grid(seed: int, coin: str, hour: int) -> None:
-    columns = Generator(seed).hour(coin, hour)
+    columns = Generator(seed, DEMO).hour(coin, hour)
     for prices in (columns.bid_px, columns.ask_px, columns.trade_px):
         for units in np.unique(prices[prices != NONE])[:400].tolist():
             assert is_legal(columns.market, units), text_of(units, columns.market.px_decimals)
@@ -79,7 +80,7 @@ def test_tick_of_any_price_is_the_documented_one(units: int, decimals: int) -> N
 
 
 def test_hour_book_is_two_sided_and_uncrossed_but_for_rare_noise() -> None:
-    generator = Generator(7)
+    generator = Generator(7, DEMO)
     crossed = missing = total = 0
     for coin in COINS:
         for hour in range(MONDAY, MONDAY + 48, 2):
@@ -93,7 +94,7 @@ def test_hour_book_is_two_sided_and_uncrossed_but_for_rare_noise() -> None:
 
 
 def test_hour_joins_the_next_one_without_a_jump() -> None:
-    generator = Generator(11)
+    generator = Generator(11, DEMO)
     for coin in COINS:
         for hour in range(MONDAY + 6, MONDAY + 12):
             before, after = generator.hour(coin, hour), generator.hour(coin, hour + 1)
@@ -105,7 +106,7 @@ def test_hour_joins_the_next_one_without_a_jump() -> None:
 
 
 def test_hour_ctx_mid_is_that_of_the_touch_in_force() -> None:
-    columns = Generator(7).hour("xyz:NVDA", MONDAY + 15)
+    columns = Generator(7, DEMO).hour("xyz:NVDA", MONDAY + 15)
     row = np.searchsorted(columns.bbo_ts_ms, columns.ctx_ts_ms, side="right") - 1
     bid, ask = columns.bid_px[row], columns.ask_px[row]
     expected = np.where((bid == NONE) | (ask == NONE), NONE, bid + ask)
@@ -113,7 +114,7 @@ def test_hour_ctx_mid_is_that_of_the_touch_in_force() -> None:
 
 
 def test_hour_cadences_are_those_of_the_venue() -> None:
-    generator = Generator(7)
+    generator = Generator(7, DEMO)
     for coin in COINS:
         hours = [generator.hour(coin, MONDAY + index) for index in range(24)]
         assert sum(hour.bbo_ts_ms.size for hour in hours) / 86_400 >= 1.0
@@ -126,10 +127,10 @@ def test_hour_cadences_are_those_of_the_venue() -> None:
 
 
 def test_hour_equal_seed_gives_equal_columns_and_another_seed_others() -> None:
-    once, again = Generator(7), Generator(7)
+    once, again = Generator(7, DEMO), Generator(7, DEMO)
     again.hour("xyz:NVDA", MONDAY + 1)  # what else was generated must not matter
     assert digest(once.hour("xyz:NVDA", MONDAY)) == digest(again.hour("xyz:NVDA", MONDAY))
-    assert digest(once.hour("xyz:NVDA", MONDAY)) != digest(Generator(8).hour("xyz:NVDA", MONDAY))
+    assert digest(once.hour("xyz:NVDA", MONDAY)) != digest(Generator(8, DEMO).hour("xyz:NVDA", MONDAY))
     assert digest(once.hour("xyz:NVDA", MONDAY)) != digest(once.hour("xyz:NVDA", MONDAY + 24))
 
 
@@ -137,7 +138,8 @@ def test_hour_hash_seed_of_python_changes_nothing() -> None:
     script = (
         "import hashlib\n"
         "from streaming.sim.markets.generator import Generator\n"
-        f"h = Generator(7).hour('xyz:META', {MONDAY})\n"
+        "from streaming.sim.scenario.demo import DEMO\n"
+        f"h = Generator(7, DEMO).hour('xyz:META', {MONDAY})\n"
         "print(hashlib.sha256(h.bid_px.tobytes() + h.ctx_ts_ms.tobytes() + h.trade_tid.tobytes()).hexdigest())\n"
     )
     texts = {
@@ -158,7 +160,7 @@ def test_hour_hash_seed_of_python_changes_nothing() -> None:
 
 def executable_bps(generator: Generator, coin: str, first_hour: int) -> tuple[int, float]:
     """Episodes of a day over the threshold, and the mean result of taking the touch and leaving at +5 s, after fees."""
-    market = BY_COIN[coin]
+    market = DEMO.universe.by_coin[coin]
     fee = 0.9 if market.is_growth_mode else 9.0
     threshold = 2 * fee + 3
     hours = [generator.hour(coin, first_hour + index) for index in range(24)]
@@ -189,8 +191,8 @@ def executable_bps(generator: Generator, coin: str, first_hour: int) -> tuple[in
 
 @pytest.mark.parametrize("coin", ["xyz:NVDA", "xyz:TSLA", "xyz:INTC"])
 def test_stale_quote_taking_the_touch_pays_after_fees(coin: str) -> None:
-    generator = Generator(7)
-    assert generator.characters[coin].label is Label.STALE_QUOTE
+    generator = Generator(7, DEMO)
+    assert generator.scenario.characters[coin].label is Label.STALE_QUOTE
     count, mean_bps = executable_bps(generator, coin, MONDAY)
     assert count >= 30
     assert mean_bps > 2.0
@@ -198,8 +200,8 @@ def test_stale_quote_taking_the_touch_pays_after_fees(coin: str) -> None:
 
 @pytest.mark.parametrize("coin", ["xyz:AAPL", "xyz:GOOGL", "xyz:COIN", "xyz:META"])
 def test_other_characters_taking_the_touch_costs_spread_and_fees(coin: str) -> None:
-    generator = Generator(7)
-    assert generator.characters[coin].label is not Label.STALE_QUOTE
+    generator = Generator(7, DEMO)
+    assert generator.scenario.characters[coin].label is not Label.STALE_QUOTE
     count, mean_bps = executable_bps(generator, coin, MONDAY)
     assert count >= 20
     assert mean_bps < -1.0

@@ -22,7 +22,7 @@ from streaming.sim.history.listing import specs_of
 from streaming.sim.history.virtual import Day, VirtualDay
 from streaming.sim.history.writers import DayWritten, clear, days_before, is_written, write_days
 from streaming.sim.markets.generator import Generator
-from streaming.sim.scenario.universe import BY_COIN
+from streaming.sim.scenario.demo import DEMO
 from streaming.sim.venue.tape import Tape
 from streaming.sim.venue.wire import MarketTexts
 
@@ -37,7 +37,7 @@ def a_day(root: Path, day: str = DAY) -> Day:
 def written_day(tmp_path_factory: pytest.TempPathFactory) -> Day:
     day = a_day(tmp_path_factory.mktemp("warehouse"))
     hours: list[int] = []
-    counts = VirtualDay(day, (BY_COIN["xyz:NVDA"],)).write(hours.append)
+    counts = VirtualDay(day, frozenset({"xyz:NVDA"})).write(hours.append)
     assert hours == list(range(1, 25))
     assert counts.rows["bbo"] >= 86_400
     return day
@@ -64,7 +64,7 @@ def test_written_day_holds_rows_of_that_day_only_and_all_announced(written_day: 
 
 
 def test_written_day_resolves_its_spec_versions_and_config(written_day: Day) -> None:
-    [spec] = [spec for spec in specs_of() if spec.coin == "xyz:NVDA"]
+    [spec] = [spec for spec in specs_of(DEMO) if spec.coin == "xyz:NVDA"]
     assert {row["spec_version"] for row in rows_of(written_day, "specs")} == {spec.spec_version}
     signals = rows_of(written_day, "signals")
     assert {row["spec_version"] for row in signals} == {spec.spec_version}
@@ -90,7 +90,10 @@ def test_written_day_is_ready_all_day_and_sampled_each_second(written_day: Day) 
 
 
 def test_written_day_rows_are_what_the_live_server_plays(written_day: Day) -> None:
-    texts, tape = MarketTexts(BY_COIN["xyz:NVDA"]), Tape(Generator(7), (BY_COIN["xyz:NVDA"],))
+    texts, tape = (
+        MarketTexts(DEMO.universe.by_coin["xyz:NVDA"]),
+        Tape(Generator(7, DEMO)),
+    )
     begin_ms = day_begin_ns(DAY) // NS_PER_MS + 5 * 3_600_000
     end_ms = begin_ms + 600_000
     tape.load(begin_ms // 3_600_000)
@@ -116,10 +119,10 @@ def test_written_day_rows_are_what_the_live_server_plays(written_day: Day) -> No
 def test_day_again_in_another_process_and_hash_seed_makes_the_same_parts(written_day: Day, tmp_path: Path) -> None:
     script = (
         "import sys\n"
-        "from streaming.sim.scenario.universe import BY_COIN\n"
+        "from streaming.sim.scenario.demo import DEMO\n"
         "from streaming.sim.history.virtual import Day, VirtualDay\n"
         f"day = Day(root=sys.argv[1], day={DAY!r}, seed=7, scenario='demo')\n"
-        "VirtualDay(day, (BY_COIN['xyz:NVDA'],)).write(lambda _: None)\n"
+        "VirtualDay(day, frozenset({'xyz:NVDA'})).write(lambda _: None)\n"
     )
     subprocess.run([sys.executable, "-c", script, str(tmp_path)], env=os.environ | {"PYTHONHASHSEED": "99"}, check=True)
     again = a_day(tmp_path)

@@ -22,7 +22,7 @@ from streaming.shell.info.registry import load_registry
 from streaming.shell.info.rest import InfoClient
 from streaming.sim.history.listing import specs_of, statuses_of
 from streaming.sim.markets.generator import Generator
-from streaming.sim.scenario.universe import BY_COIN, MARKETS
+from streaming.sim.scenario.demo import DEMO
 from streaming.sim.venue import clients
 from streaming.sim.venue.clients import Client, Hub
 from streaming.sim.venue.info import Info
@@ -33,7 +33,7 @@ from streaming.sim.venue.tape import Tape
 
 NOW_MS = 494_870 * 3_600_000 + 1_234_567
 USER = "0x" + "ab" * 20
-GENERATOR = Generator(7)
+GENERATOR = Generator(7, DEMO)
 TAPE = Tape(GENERATOR)
 for _hour in (NOW_MS // 3_600_000 - 1, NOW_MS // 3_600_000):
     TAPE.load(_hour)
@@ -84,7 +84,9 @@ def test_info_real_client_reads_every_body() -> None:
         assert dexes[0] is None
         assert dexes[1] is not None
         assert dexes[1].name == "xyz"
-        assert [market.name for market in (await client.meta("xyz")).universe] == [m.coin for m in MARKETS]
+        assert [market.name for market in (await client.meta("xyz")).universe] == [
+            m.coin for m in DEMO.universe.builder_markets
+        ]
         status, text = await venue.info({"type": "allPerpMetas"})
         assert status == 200
         assert [set(meta) for meta in json.loads(text)] == [{"universe", "marginTables", "collateralToken"}] * len(
@@ -93,10 +95,10 @@ def test_info_real_client_reads_every_body() -> None:
         meta, ctxs = await client.meta_and_asset_ctxs("xyz")
         for market, ctx in zip(meta.universe, ctxs, strict=True):
             assert market.name == ctx.coin
-            assert abs(float(ctx.oracle_px) / BY_COIN[ctx.coin].px - 1) < 0.1
+            assert abs(float(ctx.oracle_px) / DEMO.universe.by_coin[ctx.coin].px - 1) < 0.1
         limits = await client.perp_dex_limits("xyz")
         assert limits is not None
-        assert set(limits.oi_cap_ntl_by_coin) == set(BY_COIN)
+        assert set(limits.oi_cap_ntl_by_coin) == {m.coin for m in DEMO.universe.builder_markets}
         for ctx in ctxs:
             assert ctx.open_interest_sz * ctx.mark_px < limits.oi_cap_ntl_by_coin[ctx.coin]
         assert await client.perp_dex_status("xyz") > 0
@@ -113,15 +115,15 @@ def test_info_real_registry_plans_the_specs_that_history_uses() -> None:
         plan = await load_registry(InfoClient(venue.base, session=venue.http), ("xyz",), None)
         assert plan.refusals == ()
         assert plan.warnings == ()
-        assert plan.specs == specs_of()
+        assert plan.specs == specs_of(DEMO)
 
     with_venue(test)
-    by_coin = {spec.coin: spec for spec in specs_of()}
+    by_coin = {spec.coin: spec for spec in specs_of(DEMO)}
     assert by_coin["xyz:NVDA"].asset_id == 110_002
     assert by_coin["xyz:NVDA"].taker_fee_bps == Decimal("0.9")
     assert by_coin["xyz:GOLD"].taker_fee_bps == Decimal(9)
     assert by_coin["xyz:HOOD"].margin_mode == "noCross"
-    assert all(status.oi_cap_ntl for status in statuses_of())
+    assert all(status.oi_cap_ntl for status in statuses_of(DEMO))
 
 
 def test_info_wrong_requests_get_the_documented_errors() -> None:
@@ -144,7 +146,7 @@ def test_info_wrong_requests_get_the_documented_errors() -> None:
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.sampled_from(sorted(BY_COIN)),
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.sampled_from(sorted(DEMO.universe.by_coin)),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
     max_leaves=8,
 )
@@ -161,14 +163,14 @@ def test_requests_of_any_content_get_an_answer_or_a_documented_refusal(
     assert info.answer(request, NOW_MS)[0] in {200, 422, 500}
     assert info.post_payload(request, NOW_MS)[0] in {"info", "error"}
     with contextlib.suppress(AbortError, UnreadableError, UnsupportedError):
-        assert json.loads(wanted(request, frozenset(BY_COIN)).text)["type"] == type_
+        assert json.loads(wanted(request, frozenset(DEMO.universe.by_coin)).text)["type"] == type_
 
 
 @given(body=JSON)
 def test_requests_that_are_no_objects_are_refused(body: object) -> None:
     assert Info(TAPE).answer(body, NOW_MS)[0] in {200, 422, 500}
     with contextlib.suppress(AbortError, UnreadableError, UnsupportedError):
-        wanted(body, frozenset(BY_COIN))
+        wanted(body, frozenset(DEMO.universe.by_coin))
 
 
 # Websocket
@@ -192,7 +194,7 @@ def test_socket_real_session_gets_every_subscription_confirmed() -> None:
     async def test(venue: Venue) -> None:
         wanted_streams = tuple(
             Subscription(channel=channel, coin=market.coin, fast=channel == "l2Book")
-            for market in MARKETS
+            for market in DEMO.universe.builder_markets
             for channel in ("bbo", "activeAssetCtx", "trades", "l2Book")
         )
         session = Session(wanted_streams, random=Random(1))
@@ -201,7 +203,7 @@ def test_socket_real_session_gets_every_subscription_confirmed() -> None:
             for action in session.connection_opened(0):
                 assert isinstance(action, Send)
                 await socket.send_str(action.frame.decode())
-            while session.unacked or len(seen) < len(MARKETS):
+            while session.unacked or len(seen) < len(DEMO.universe.builder_markets):
                 text = (await socket.receive()).data
                 event = decode_frame(text, generation=session.generation, recv_mono_ns=0, recv_ts_ns=0)
                 if isinstance(event, BboUpdated):
@@ -341,7 +343,7 @@ def playing() -> tuple[Player, Hub, Tape]:
 
 def listen(hub: Hub, **subscription: object) -> Listener:
     listener = Listener()
-    hub.subscribe(listener, wanted(subscription, frozenset(BY_COIN)))
+    hub.subscribe(listener, wanted(subscription, frozenset(DEMO.universe.by_coin)))
     return listener
 
 
@@ -392,7 +394,7 @@ def test_player_books_have_their_own_cadence() -> None:
 
 def test_player_first_trades_frame_repeats_twenty_seconds_unflagged() -> None:
     player, _, tape = playing()
-    for market in MARKETS:
+    for market in DEMO.universe.builder_markets:
         [text] = player.snapshot(Topic("trades", market.coin), NOW_MS)
         times = [trade["time"] for trade in json.loads(text)["data"]]
         assert all(NOW_MS - 20_000 < time_ms <= NOW_MS for time_ms in times)

@@ -11,12 +11,13 @@ from streaming.core.events import BboUpdated, CtxUpdated, TradesReceived
 from streaming.hyperliquid.decode import decode_frame
 from streaming.sim.history.feed import GENERATION, Feed, merged
 from streaming.sim.markets.generator import NONE, Generator
-from streaming.sim.scenario.universe import BY_COIN, MARKETS, Market
+from streaming.sim.scenario.demo import DEMO
+from streaming.sim.scenario.universe import Market
 from streaming.sim.venue.books import FAST_LEVELS, SLOW_LEVELS, book
 from streaming.sim.venue.wire import MarketTexts, frame, text_of
 
 HOUR = 494_870
-GENERATOR = Generator(7)
+GENERATOR = Generator(7, DEMO)
 
 
 @given(units=st.integers(-(10**15), 10**15), decimals=st.integers(0, 10))
@@ -31,7 +32,11 @@ def test_text_of_any_integer_is_exact_and_canonical(units: int, decimals: int) -
 
 @pytest.mark.parametrize("coin", ["xyz:XYZ100", "xyz:INTC", "xyz:META"])
 def test_feed_event_equals_the_decoded_frame_of_the_same_row(coin: str) -> None:
-    hour, texts, feed = GENERATOR.hour(coin, HOUR), MarketTexts(BY_COIN[coin]), Feed()
+    hour, texts, feed = (
+        GENERATOR.hour(coin, HOUR),
+        MarketTexts(DEMO.universe.by_coin[coin]),
+        Feed(DEMO.universe.markets),
+    )
     played = {
         "bbo": [texts.bbo(hour, row) for row in range(hour.bbo_ts_ms.size)],
         "ctx": [texts.active_asset_ctx(hour, row) for row in range(hour.ctx_ts_ms.size)],
@@ -53,8 +58,8 @@ def test_feed_event_equals_the_decoded_frame_of_the_same_row(coin: str) -> None:
 
 
 def test_feed_merged_is_in_time_order_and_within_its_bounds() -> None:
-    feed = Feed()
-    hours = [GENERATOR.hour(market.coin, HOUR) for market in MARKETS[:3]]
+    feed = Feed(DEMO.universe.markets)
+    hours = [GENERATOR.hour(market.coin, HOUR) for market in DEMO.universe.builder_markets[:3]]
     begin_ms = HOUR * 3_600_000 + 600_000
     events = merged([part for hour in hours for part in feed.parts(hour)], begin_ms, begin_ms + 60_000)
     stamps = [event.recv_ts_ns for event in events]
@@ -70,14 +75,14 @@ def test_feed_missing_side_is_none_never_zero() -> None:
         for hour in [GENERATOR.hour("xyz:COIN", HOUR + index)]
         for row in np.flatnonzero(hour.bid_px == NONE).tolist()
     )
-    event = Feed().bbo(hour).events[row]
+    event = Feed(DEMO.universe.markets).bbo(hour).events[row]
     assert isinstance(event, BboUpdated)
     assert event.bid_px is None
     assert event.bid_sz is None
     assert '"bbo":[null,' in MarketTexts(hour.market).bbo(hour, row)
 
 
-@pytest.mark.parametrize("market", MARKETS, ids=lambda market: market.coin)
+@pytest.mark.parametrize("market", DEMO.universe.builder_markets, ids=lambda market: market.coin)
 def test_book_begins_with_the_touch_and_decodes_in_order(market: Market) -> None:
     hour = GENERATOR.hour(market.coin, HOUR)
     texts = MarketTexts(market)
@@ -107,7 +112,7 @@ def shape(value: object) -> object:
 
 def test_frames_have_the_shape_of_recorded_ones(shared_data: Path) -> None:
     recorded = [json.loads(line)["raw"] for line in (shared_data / "wire" / "frames.jsonl").read_text().splitlines()]
-    hour, texts = GENERATOR.hour("xyz:AAPL", HOUR), MarketTexts(BY_COIN["xyz:AAPL"])
+    hour, texts = GENERATOR.hour("xyz:AAPL", HOUR), MarketTexts(DEMO.universe.by_coin["xyz:AAPL"])
     ours = {
         "bbo": texts.bbo(hour, 0),
         "activeAssetCtx": texts.active_asset_ctx(hour, 0),

@@ -21,6 +21,7 @@ def run(args: argparse.Namespace) -> int:
     import uvloop
 
     from streaming.sim.markets.generator import Generator
+    from streaming.sim.scenario.load import load_scenario
     from streaming.sim.venue.server import PortOccupiedError, serve
 
     def announce(port: int) -> None:
@@ -36,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.flush()
 
     try:
-        uvloop.run(serve(args.port, Generator(args.seed, args.scenario), announce))
+        uvloop.run(serve(args.port, Generator(args.seed, load_scenario(args.scenario, seed=args.seed)), announce))
     except PortOccupiedError as error:
         sys.stderr.write(f"hip3 venue: {error}\n")
         return EXIT_PORT_OCCUPIED

@@ -17,7 +17,7 @@ from streaming.core.units import NS_PER_MS
 from streaming.hyperliquid.number import positive_decimal, sz_rounded_up
 from streaming.sim.markets.generator import NONE, MarketHour
 from streaming.sim.markets.noise import Ints
-from streaming.sim.scenario.universe import MARKETS, Market
+from streaming.sim.scenario.universe import Market
 from streaming.sim.venue.wire import text_of
 
 GENERATION = 1
@@ -67,7 +67,7 @@ def merged(parts: Iterable[Timed], begin_ms: int, end_ms: int) -> list[AnyEvent]
 class Feed:
     """Turns market hours into events; keeps the numbers it has made."""
 
-    def __init__(self, markets: tuple[Market, ...] = MARKETS) -> None:
+    def __init__(self, markets: tuple[Market, ...]) -> None:
         """Prepare for `markets`."""
         self._px = {m.coin: _Decimals(m.px_decimals) for m in markets}
         self._mid = {m.coin: _Decimals(m.px_decimals + 1) for m in markets}

@@ -41,7 +41,7 @@ from streaming.shell.tables.seal import PartWriter, write_sealed
 from streaming.sim.history.feed import GENERATION, Feed, Timed, merged
 from streaming.sim.history.listing import specs_of, statuses_of
 from streaming.sim.markets.generator import HOUR_MS, Generator, MarketHour
-from streaming.sim.scenario.universe import MARKETS, Market
+from streaming.sim.scenario.load import load_scenario
 
 VENUE: Literal["sim"] = "sim"
 WARM_UP_MS = 120_000
@@ -83,8 +83,8 @@ class Counts:
 class VirtualDay:
     """Writes one day."""
 
-    def __init__(self, day: Day, markets: tuple[Market, ...] = MARKETS) -> None:
-        """Prepare the session of `day`, which watches `markets`."""
+    def __init__(self, day: Day, coins: frozenset[str] = frozenset()) -> None:
+        """Prepare the session of `day`, which watches all builder markets or only `coins`."""
         use_exact_decimals()
         config = Config(venue=VENUE)
         session = SessionInfo(
@@ -97,12 +97,13 @@ class VirtualDay:
         self._day = day
         self._config_json = config_json(config)
         self._begin_ms = day_begin_ns(checked_day(day.day)) // NS_PER_MS
-        self._markets = markets
-        coins = {market.coin for market in markets}
-        self._specs = tuple(spec for spec in specs_of() if spec.coin in coins)
-        self._statuses = tuple(status for status in statuses_of() if status.coin in coins)
-        self._generator = Generator(day.seed, day.scenario)
-        self._feed = Feed(markets)
+        scenario = load_scenario(day.scenario, seed=day.seed)
+        self._markets = tuple(m for m in scenario.universe.builder_markets if not coins or m.coin in coins)
+        watched = {market.coin for market in self._markets}
+        self._specs = tuple(spec for spec in specs_of(scenario) if spec.coin in watched)
+        self._statuses = tuple(status for status in statuses_of(scenario) if status.coin in watched)
+        self._generator = Generator(day.seed, scenario)
+        self._feed = Feed(self._markets)
         self._state = new_state(session, config.limits, self._specs)
         self._projector = Projector(self._specs, filter_day=day.day)
         self._writer = PartWriter(

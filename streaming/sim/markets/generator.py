@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from streaming.sim.markets.characters import SCENARIOS, Character
 from streaming.sim.markets.noise import Floats, Ints, generator_of, key_of, lattice, smooth
 from streaming.sim.markets.paths import HOUR_S, Path, Windows, make_path, make_windows, session_factor
-from streaming.sim.scenario.universe import BY_COIN, FUNDING_MULTIPLIER, Market
+from streaming.sim.scenario.characters import Character
+from streaming.sim.scenario.scenario import Scenario
+from streaming.sim.scenario.universe import Market
 
 NONE = -(2**63)
 HOUR_MS = HOUR_S * 1000
@@ -86,16 +87,17 @@ class _Touch:
 class Generator:
     """Makes market hours of one seed and scenario."""
 
-    def __init__(self, seed: int, scenario: str = "demo") -> None:
-        """Keep the seed; `scenario` names the characters of the markets (`markets.SCENARIOS`)."""
+    def __init__(self, seed: int, scenario: Scenario) -> None:
+        """Keep what everything follows from."""
         self.seed = seed
         self.scenario = scenario
-        self.characters = SCENARIOS[scenario]
+        self._markets = scenario.universe.by_coin
+        self._multipliers = {dex.name: dex.funding_multiplier for dex in scenario.universe.dexes}
 
     def hour(self, coin: str, hour: int) -> MarketHour:
         """Return the columns of one market and UTC hour (hours since 1970)."""
-        market, character = BY_COIN[coin], self.characters[coin]
-        rng = generator_of(self.seed, self.scenario, coin, hour)
+        market, character = self._markets[coin], self.scenario.characters[coin]
+        rng = generator_of(self.seed, self.scenario.name, coin, hour)
         path = make_path(self.seed, market, character, hour, rng)
         windows = make_windows(character, rng)
         touch = _make_touch(market, character, path, windows, rng)
@@ -130,7 +132,7 @@ class Generator:
         # Every 5 s, as the venue refreshes its estimate.
         five_s = (ts_ms // 5000 * 5).astype(np.float64)
         basis = np.interp(five_s, path.basis_ts_s, path.basis_bps) * 1e-4
-        funding = float(FUNDING_MULTIPLIER) * (basis + np.clip(1e-4 - basis, -3e-4, 3e-4)) / 8.0
+        funding = self._multipliers[market.dex] * (basis + np.clip(1e-4 - basis, -3e-4, 3e-4)) / 8.0
         lots = market.oi_usd / market.px * 10**market.sz_decimals
         oi_wave = smooth(key_of(self.seed, market.coin, "oi"), five_s, 4 * HOUR_S)
         volume_wave = smooth(key_of(self.seed, market.coin, "volume"), ts_ms / 1000.0, 6 * HOUR_S)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.sim.markets.characters import Character, Label
 from streaming.sim.markets.noise import Floats, Ints, generator_of, key_of, lattice, smooth
+from streaming.sim.scenario.characters import Character, Label
 from streaming.sim.scenario.universe import Market
 
 HOUR_S = 3600

@@ -8,11 +8,10 @@ from typing import Any
 
 import msgspec
 
-from streaming.sim.scenario import universe
-from streaming.sim.scenario.universe import DEX, Market
+from streaming.sim.scenario.universe import VALIDATOR_DEX, Dex, Market
 from streaming.sim.venue.books import SLOW_LEVELS, book
 from streaming.sim.venue.tape import Tape
-from streaming.sim.venue.wire import MarketTexts, text_of
+from streaming.sim.venue.wire import MarketTexts
 
 Json = Any
 """Whatever JSON holds."""
@@ -26,11 +25,6 @@ BAD_JSON: Answer = (400, b"Failed to parse the request body as JSON", _TEXT)
 BAD_CONTENT_TYPE: Answer = (415, b"Expected request with `Content-Type: application/json`", _TEXT)
 UNKNOWN_DEX: Answer = (500, b"null", _JSON)
 
-_VALIDATOR_UNIVERSE = (
-    {"szDecimals": 5, "name": "BTC", "maxLeverage": 40, "marginTableId": 40},
-    {"szDecimals": 4, "name": "ETH", "maxLeverage": 25, "marginTableId": 25},
-)
-_VALIDATOR_PX = {"BTC": "84143.0", "ETH": "2986.3"}
 _SPOT_META = {
     "universe": [{"tokens": [1, 0], "name": "PURR/USDC", "index": 0, "isCanonical": True}],
     "tokens": [
@@ -93,6 +87,9 @@ _USER_FEES: Json = {
 }
 
 
+_FEE_SCALE_SINCE = "2025-11-23T17:37:10.033211662"
+
+
 class _BadShapeError(Exception):
     """A field is missing or of the wrong type."""
 
@@ -108,7 +105,7 @@ class Info:
         """Answer from `tape`."""
         self._tape = tape
         self.texts = {market.coin: MarketTexts(market) for market in tape.markets}
-        self._by_coin = {market.coin: market for market in tape.markets}
+        self._universe = tape.universe
         self._answers = {
             "perpDexs": self._perp_dexs,
             "meta": self._meta,
@@ -155,57 +152,43 @@ class Info:
         return handler(request, now_ms)
 
     def _perp_dexs(self, _request: dict[str, Json], _now_ms: int) -> Json:
-        markets = self._tape.markets
-        return [
-            None,
-            {
-                "name": DEX,
-                "fullName": universe.DEX_FULL_NAME,
-                "deployer": universe.DEPLOYER,
-                "oracleUpdater": None,
-                "feeRecipient": universe.DEPLOYER,
-                "assetToStreamingOiCap": [[market.coin, f"{market.oi_cap_usd}.0"] for market in markets],
-                "subDeployers": [["setOracle", [universe.DEPLOYER]]],
-                "assetToFundingMultiplier": [[m.coin, str(universe.FUNDING_MULTIPLIER)] for m in markets],
-                "assetToFundingInterestRate": [],
-                "assetToFundingClamp": [],
-            },
-        ]
+        return [None, *(_dex_entry(dex, self._universe.by_dex[dex.name]) for dex in self._universe.dexes[1:])]
 
     def _meta(self, request: dict[str, Json], _now_ms: int) -> Json:
-        if not _dex_of(request):
-            return _validator_meta()
+        dex = self._dex_of(request)
+        markets = self._universe.by_dex[dex.name]
         return {
-            "universe": [_listed(market) for market in self._tape.markets],
-            "marginTables": _margin_tables({market.leverage_max for market in self._tape.markets}),
-            "collateralToken": universe.COLLATERAL_TOKEN,
+            "universe": [_listed(market) for market in markets],
+            "marginTables": _margin_tables({market.leverage_max for market in markets}),
+            "collateralToken": dex.collateral_token,
         }
 
     def _meta_and_asset_ctxs(self, request: dict[str, Json], now_ms: int) -> Json:
-        if not _dex_of(request):
-            return [_validator_meta(), [_still_ctx(px) for px in _VALIDATOR_PX.values()]]
-        ctxs = [self.texts[m.coin].ctx(*self._tape.latest("ctx", m.coin, now_ms)) for m in self._tape.markets]
+        markets = self._universe.by_dex[self._dex_of(request).name]
+        ctxs = [self.texts[m.coin].ctx(*self._tape.latest("ctx", m.coin, now_ms)) for m in markets]
         return [self._meta(request, now_ms), ctxs]
 
     def _all_perp_metas(self, _request: dict[str, Json], now_ms: int) -> Json:
-        return [_validator_meta(), self._meta({"dex": DEX}, now_ms)]
+        return [self._meta({"dex": dex.name}, now_ms) for dex in self._universe.dexes]
 
     def _perp_dex_limits(self, request: dict[str, Json], _now_ms: int) -> Json:
-        if _text(request, "dex") != DEX:
+        name = _text(request, "dex")
+        dex = next((dex for dex in self._universe.dexes[1:] if dex.name == name), None)
+        if dex is None:
             return None
         return {
-            "totalOiCap": str(universe.TOTAL_OI_CAP_USD),
+            "totalOiCap": f"{dex.total_oi_cap_usd:.1f}",
             "oiSzCapPerPerp": "20000000000.0",
             "maxTransferNtl": "3000000000.0",
-            "coinToOiCap": [[market.coin, f"{market.oi_cap_usd}.0"] for market in self._tape.markets],
+            "coinToOiCap": [[market.coin, f"{market.oi_cap_usd:.1f}"] for market in self._universe.by_dex[name]],
         }
 
     def _perp_dex_status(self, request: dict[str, Json], _now_ms: int) -> Json:
-        _dex_of(request)
+        self._dex_of(request)
         return {"totalNetDeposit": "1317092600.0"}
 
     def _perps_at_open_interest_cap(self, request: dict[str, Json], _now_ms: int) -> Json:
-        _dex_of(request)
+        self._dex_of(request)
         return []
 
     def _user_fees(self, request: dict[str, Json], _now_ms: int) -> Json:
@@ -220,21 +203,33 @@ class Info:
         return _SPOT_META
 
     def _all_mids(self, request: dict[str, Json], now_ms: int) -> Json:
-        return self.mids(now_ms) if _dex_of(request) else dict(_VALIDATOR_PX)
+        return self.mids(now_ms, self._dex_of(request).name)
 
-    def mids(self, now_ms: int) -> dict[str, str]:
-        """Return the mid of every market of the dex; without one the mark stands in, as there is no last trade."""
-        ctxs = {m.coin: self.texts[m.coin].ctx(*self._tape.latest("ctx", m.coin, now_ms)) for m in self._tape.markets}
+    def mids(self, now_ms: int, dex: str) -> dict[str, str]:
+        """Return the mid of every market of a dex; without one the mark stands in, as there is no last trade."""
+        markets = self._universe.by_dex[dex]
+        ctxs = {m.coin: self.texts[m.coin].ctx(*self._tape.latest("ctx", m.coin, now_ms)) for m in markets}
         return {coin: str(ctx["midPx"] or ctx["markPx"]) for coin, ctx in ctxs.items()}
 
     def _l2_book(self, request: dict[str, Json], now_ms: int) -> Json:
         coin = _text(request, "coin")
-        return self.book(coin, now_ms, SLOW_LEVELS) if coin in self._by_coin else None
+        return self.book(coin, now_ms, SLOW_LEVELS) if coin in self._universe.by_coin else None
 
     def book(self, coin: str, now_ms: int, count: int) -> dict[str, Json]:
         """Return the book of a market."""
         place = self._tape.latest("bbo", coin, now_ms)
-        return {"coin": coin, "time": now_ms, "levels": book(self._by_coin[coin], self.texts[coin], *place, count)}
+        return {
+            "coin": coin,
+            "time": now_ms,
+            "levels": book(self._universe.by_coin[coin], self.texts[coin], *place, count),
+        }
+
+    def _dex_of(self, request: dict[str, Json]) -> Dex:
+        name = VALIDATOR_DEX if request.get("dex") is None else _text(request, "dex")
+        for dex in self._universe.dexes:
+            if dex.name == name:
+                return dex
+        raise _UnknownDexError
 
 
 def is_address(text: str) -> bool:
@@ -253,11 +248,19 @@ def _text(request: dict[str, Json], name: str) -> str:
     return value
 
 
-def _dex_of(request: dict[str, Json]) -> str:
-    dex = "" if request.get("dex") is None else _text(request, "dex")
-    if dex not in {"", DEX}:
-        raise _UnknownDexError
-    return dex
+def _dex_entry(dex: Dex, markets: tuple[Market, ...]) -> dict[str, Json]:
+    return {
+        "name": dex.name,
+        "fullName": dex.full_name,
+        "deployer": dex.deployer,
+        "oracleUpdater": None,
+        "feeRecipient": dex.deployer,
+        "assetToStreamingOiCap": [[market.coin, f"{market.oi_cap_usd:.1f}"] for market in markets],
+        "subDeployers": [["setOracle", [dex.deployer]]],
+        "assetToFundingMultiplier": [[market.coin, str(dex.funding_multiplier)] for market in markets],
+        "assetToFundingInterestRate": [],
+        "assetToFundingClamp": [],
+    }
 
 
 def _listed(market: Market) -> dict[str, Json]:
@@ -266,9 +269,9 @@ def _listed(market: Market) -> dict[str, Json]:
         "name": market.coin,
         "maxLeverage": market.leverage_max,
         "marginTableId": market.leverage_max,
-        "deployerFeeScale": "1.0",
-        "lastFeeScaleChangeTime": universe.GROWTH_MODE_SINCE,
     }
+    if market.dex:
+        entry |= {"deployerFeeScale": f"{market.fee_scale:.1f}", "lastFeeScaleChangeTime": _FEE_SCALE_SINCE}
     # Keys that exist only when set, as on the wire.
     if market.margin_mode != "cross":
         entry |= {"onlyIsolated": True, "marginMode": market.margin_mode}
@@ -282,22 +285,3 @@ def _margin_tables(leverages: set[int]) -> list[Json]:
         [leverage, {"description": "", "marginTiers": [{"lowerBound": "0.0", "maxLeverage": leverage}]}]
         for leverage in sorted(leverages)
     ]
-
-
-def _validator_meta() -> dict[str, Json]:
-    return {"universe": list(_VALIDATOR_UNIVERSE), "marginTables": _margin_tables({25, 40}), "collateralToken": 0}
-
-
-def _still_ctx(px: str) -> dict[str, Json]:
-    return {
-        "funding": text_of(125_000, 10),
-        "openInterest": "0.0",
-        "prevDayPx": px,
-        "dayNtlVlm": "0.0",
-        "premium": None,
-        "oraclePx": px,
-        "markPx": px,
-        "midPx": None,
-        "impactPxs": None,
-        "dayBaseVlm": "0.0",
-    }

@@ -5,7 +5,7 @@ Rule 2: after a pause (suspend, a stalled machine) the past is not replayed: eve
 """
 
 from streaming.sim.markets.generator import BLOCK_MS, HOUR_MS
-from streaming.sim.scenario.universe import DEX, Market
+from streaming.sim.scenario.universe import VALIDATOR_DEX, Market
 from streaming.sim.venue.books import FAST_LEVELS, SLOW_LEVELS
 from streaming.sim.venue.clients import Hub
 from streaming.sim.venue.info import Info
@@ -46,8 +46,10 @@ class Player:
             if now_ms // period_ms != after_ms // period_ms:
                 self._play_books(now_ms, is_fast=is_fast)
         if now_ms // MIDS_MS != after_ms // MIDS_MS:
-            for topic in (Topic("allMids"), Topic("allMids", extra=DEX)):
-                self._publish_all(topic, self.snapshot(topic, now_ms))
+            for dex in self._tape.universe.dexes:
+                topic = Topic("allMids", extra=dex.name)
+                if self._hub.has(topic):
+                    self._publish_all(topic, self.snapshot(topic, now_ms))
 
     def next_block_ms(self, now_ms: int) -> int:
         """Return when there may be something new."""
@@ -62,10 +64,9 @@ class Player:
         """Return what a new listener gets first, after the ack."""
         if topic.coin:
             return [self._market_snapshot(topic, now_ms)]
-        if topic.channel == "allMids" and topic.extra == DEX:
-            return [frame("allMids", {"dex": DEX, "mids": self._info.mids(now_ms)})]
-        if topic.channel == "allMids" and not topic.extra:
-            return [frame("allMids", {"mids": self._info.value({"type": "allMids"}, now_ms)})]
+        if topic.channel == "allMids" and topic.extra in self._tape.universe.by_dex:
+            mids = {"mids": self._info.mids(now_ms, topic.extra)}
+            return [frame("allMids", mids if topic.extra == VALIDATOR_DEX else {"dex": topic.extra} | mids)]
         if topic.channel == "userFills":
             return [frame("userFills", {"isSnapshot": True, "user": topic.user, "fills": []})]
         return []

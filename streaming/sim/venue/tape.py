@@ -10,7 +10,6 @@ import numpy as np
 
 from streaming.sim.markets.generator import HOUR_MS, Generator, MarketHour
 from streaming.sim.markets.noise import Ints
-from streaming.sim.scenario.universe import MARKETS, Market
 
 Place = tuple[MarketHour, int]
 """A row of an hour's columns."""
@@ -21,10 +20,11 @@ _COLUMNS = {"bbo": "bbo_ts_ms", "ctx": "ctx_ts_ms", "trades": "trade_ts_ms"}
 class Tape:
     """The loaded hours of all markets."""
 
-    def __init__(self, generator: Generator, markets: tuple[Market, ...] = MARKETS) -> None:
-        """Play `markets` out of `generator`."""
+    def __init__(self, generator: Generator) -> None:
+        """Play all markets of `generator`."""
         self.generator = generator
-        self.markets = markets
+        self.universe = generator.scenario.universe
+        self.markets = self.universe.markets
         self._hours: dict[int, dict[str, MarketHour]] = {}
 
     def is_loaded(self, hour: int) -> bool:
