@@ -3,7 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install run test check format golden docs requirements clean
+PEERS := .cache/peers/sdk/.installed .cache/peers/ccxt/.installed
+
+.PHONY: install peers run test soak check format golden docs requirements clean
 
 install: $(STAMP)  ## create .venv from the pinned, hashed requirement files
 
@@ -12,11 +14,20 @@ $(STAMP): requirements/bootstrap.txt requirements/dev.txt pyproject.toml
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements/dev.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e . && touch $@
 
+peers: $(PEERS)  ## other people's clients for the interop suite, each in an environment of its own under .cache/peers
+
+.cache/peers/%/.installed: requirements/peers-%.txt $(STAMP)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .cache/peers/$*
+	$(BIN)/uv pip install --quiet --python .cache/peers/$*/bin/python --require-hashes -r $< && touch $@
+
 run: install  ## venue, sidecar and Dagster, two days of history judged, a rotation accepted; until Ctrl-C
 	$(BIN)/hip3 up
 
-test: install  ## the whole suite
+test: install peers  ## the whole suite
 	$(BIN)/pytest -q
+
+soak: install peers  ## what takes minutes: the official SDK's websocket on the simulated venue for ten of them
+	$(BIN)/pytest -q -m soak
 
 check: install  ## lint, types, import rules, spelling, generated files, requirement files, each extra alone
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports && $(BIN)/codespell
