@@ -7,22 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from children import Running, running
+from children import running
 from interop_peers import Peer
 
 ROOT = Path(__file__).resolve().parents[2]
 PEERS = Path(__file__).parent / "peers"
 
 
-@pytest.fixture(scope="module")
-def venue() -> Iterator[Running]:
+def _venue_url() -> Iterator[str]:
     with running("venue", "--port", "0", "--seed", "11") as child:
-        yield child
+        yield f"http://127.0.0.1:{child.said['port']}"
 
 
-@pytest.fixture(scope="module")
-def base_url(venue: Running) -> str:
-    return f"http://127.0.0.1:{venue.said['port']}"
+# One venue a session of a client: two in one minute would exceed the 1,200 weights of an address, as on the real one.
+base_url = pytest.fixture(_venue_url, scope="module")
+fresh_url = pytest.fixture(_venue_url)
 
 
 @pytest.fixture(scope="session")

@@ -26,8 +26,8 @@ def traded(peer: Peer, base_url: str) -> dict[str, Any]:
     return peer("sdk", "sdk_trade.py", base_url)
 
 
-def test_sdk_info_reads_every_documented_body(peer: Peer, base_url: str) -> None:
-    read = peer("sdk", "sdk_read.py", base_url, ADDRESS)
+def test_sdk_info_reads_every_documented_body(peer: Peer, fresh_url: str) -> None:
+    read = peer("sdk", "sdk_read.py", fresh_url, ADDRESS)
     assert read["asset"] == NVDA
     assert read["perp_dexs"][0] is None
     assert read["perp_dexs"][1]["name"] == "xyz"
@@ -165,7 +165,9 @@ def test_sdk_history_and_budget_know_what_was_done(traded: dict[str, Any]) -> No
 
 def stream_is_clean(heard: dict[str, Any]) -> None:
     assert heard["problems"] == heard["logs"] == []
-    assert all("filled" in status for status in heard["trades"])
+    assert [list(status) for answer in heard["trades"] for status in statuses(answer)] == [["filled"]] * len(
+        heard["trades"]
+    )
     counts = heard["counts"]
     for channel in ("bbo", "l2Book", "trades", "activeAssetCtx", "candle", "allMids", "user", "userFills",
                     "orderUpdates", "activeAssetData"):  # fmt: skip
@@ -173,13 +175,13 @@ def stream_is_clean(heard: dict[str, Any]) -> None:
     assert counts["activeAssetCtx"] >= 2.5 * heard["seconds"]
 
 
-def test_sdk_websocket_hears_every_channel_without_an_error(peer: Peer, base_url: str) -> None:
-    stream_is_clean(peer("sdk", "sdk_stream.py", base_url, "12"))
+def test_sdk_websocket_hears_every_channel_without_an_error(peer: Peer, fresh_url: str) -> None:
+    stream_is_clean(peer("sdk", "sdk_stream.py", fresh_url, "12"))
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(720)
-def test_sdk_websocket_runs_ten_minutes_without_an_error(peer: Peer, base_url: str) -> None:
-    heard = peer("sdk", "sdk_stream.py", base_url, "600", timeout_s=700)
+def test_sdk_websocket_runs_ten_minutes_without_an_error(peer: Peer, fresh_url: str) -> None:
+    heard = peer("sdk", "sdk_stream.py", fresh_url, "600", timeout_s=700)
     stream_is_clean(heard)
     assert heard["seconds"] >= 600

@@ -11,12 +11,7 @@ import ccxt
 import ccxt.pro
 
 url, address, key = sys.argv[1:4]
-settings = {
-    "walletAddress": address,
-    "privateKey": key,
-    # The referral code and builder fee that ccxt would set up for its own account are not the venue's business.
-    "options": {"sandboxMode": True, "builderFee": False, "approvedBuilderFee": False, "refSet": True},
-}
+settings = {"walletAddress": address, "privateKey": key, "options": {"sandboxMode": True}}
 
 
 def at_venue(exchange: ccxt.Exchange) -> ccxt.Exchange:

@@ -45,26 +45,31 @@ def heard(message: dict) -> None:
         first.setdefault(message["channel"], message["data"])
 
 
-for coin in coins:
-    for type_ in ("bbo", "l2Book", "trades", "activeAssetCtx"):
-        info.subscribe({"type": type_, "coin": coin}, heard)
-    info.subscribe({"type": "candle", "coin": coin, "interval": "1m"}, heard)
-info.subscribe({"type": "allMids"}, heard)
-for type_ in ("userEvents", "userFills", "orderUpdates", "userFundings", "userNonFundingLedgerUpdates"):
-    info.subscribe({"type": type_, "user": user}, heard)
-info.subscribe({"type": "activeAssetData", "user": user, "coin": coins[0]}, heard)
+def listen_and_trade() -> tuple[list[object], float]:
+    for coin in coins:
+        for type_ in ("bbo", "l2Book", "trades", "activeAssetCtx"):
+            info.subscribe({"type": type_, "coin": coin}, heard)
+        info.subscribe({"type": "candle", "coin": coin, "interval": "1m"}, heard)
+    info.subscribe({"type": "allMids"}, heard)
+    for type_ in ("userEvents", "userFills", "orderUpdates", "userFundings", "userNonFundingLedgerUpdates"):
+        info.subscribe({"type": type_, "user": user}, heard)
+    info.subscribe({"type": "activeAssetData", "user": user, "coin": coins[0]}, heard)
+    begin = time.monotonic()
+    trades = []
+    while True:
+        trades += [exchange.market_open(coins[0], True, 0.5), exchange.market_close(coins[0])]
+        left = seconds - (time.monotonic() - begin)
+        if left <= 0:
+            time.sleep(2.0)
+            return trades, round(time.monotonic() - begin, 1)
+        time.sleep(min(20.0, left))
 
-begin = time.monotonic()
-trades = []
-while True:
-    trades.append(exchange.market_open(coins[0], True, 0.5)["response"]["data"]["statuses"][0])
-    trades.append(exchange.market_close(coins[0])["response"]["data"]["statuses"][0])
-    left = seconds - (time.monotonic() - begin)
-    if left <= 0:
-        break
-    time.sleep(min(20.0, left))
-time.sleep(2.0)
-is_over.set()
-info.disconnect_websocket()
+
+try:
+    trades, lasted_s = listen_and_trade()
+finally:
+    # The SDK's threads keep a process alive that has failed.
+    is_over.set()
+    info.disconnect_websocket()
 result = {"counts": counts, "first": first, "problems": problems, "logs": logs, "trades": trades, "user": user}
-print(json.dumps(result | {"seconds": round(time.monotonic() - begin, 1)}))
+print(json.dumps(result | {"seconds": lasted_s}))
