@@ -18,7 +18,7 @@ from streaming.contracts.paths import day_begin_ns, day_of
 from streaming.contracts.tables import TABLES
 from streaming.core import effects as fx
 from streaming.core import events as ev
-from streaming.core.errors import check
+from streaming.core.errors import InvariantViolation, check
 from streaming.core.market import MarketSpec
 from streaming.core.units import NS_PER_DAY
 
@@ -60,9 +60,12 @@ class Projector:
     Args:
         specs: Specs in force before the first input; `SpecsReceived` and `SpecObserved` replace them.
         filter_day: Keep only rows of this UTC day (YYYY-MM-DD); None keeps all.
+        has_market_data: False leaves out the rows of `bbo` and `ctx`, for a writer that has them as columns already.
     """
 
-    def __init__(self, specs: Iterable[MarketSpec], *, filter_day: str | None = None) -> None:
+    def __init__(
+        self, specs: Iterable[MarketSpec], *, filter_day: str | None = None, has_market_data: bool = True
+    ) -> None:
         self.unknown_coin_count = 0
         """Market inputs without a row because no spec names their coin."""
         self._filter_day = filter_day
@@ -71,14 +74,15 @@ class Projector:
         self._sinks = {name: _Sink(name) for name in TABLES}
         self._bbo = self._sinks["bbo"]
         self._ctx = self._sinks["ctx"]
+        self._health = self._sinks["health"]
         self._ordinal = 0
         self._signals: dict[str, fx.SignalRaised] = {}
         self._inputs: dict[type, Callable[[int, Any], None]] = {
-            ev.BboUpdated: self._bbo_updated,
-            ev.CtxUpdated: self._ctx_updated,
             ev.SpecsReceived: self._specs_received,
             ev.FrameMalformed: self._frame_malformed,
         }
+        if has_market_data:
+            self._inputs |= {ev.BboUpdated: self._bbo_updated, ev.CtxUpdated: self._ctx_updated}
         self._outputs: dict[type, Callable[[int, Any], None]] = {
             **dict.fromkeys(NOT_PROJECTED, _ignore),
             **dict.fromkeys(_TRANSITIONS, self._transition),
@@ -123,11 +127,12 @@ class Projector:
     def _feed_outputs(self, seq: int, outputs: Sequence[fx.AnyOutput]) -> None:
         for ordinal, output in enumerate(outputs):
             handler = self._outputs.get(type(output))
-            check(handler is not None, "I-27", output=type(output).__name__)
-            if handler is not None:
-                self._ordinal = ordinal
-                handler(seq, output)
-        check(not self._signals, "I-07", seq=seq, signals_without_gates=list(self._signals))
+            if handler is None:
+                raise InvariantViolation("I-27", output=type(output).__name__)
+            self._ordinal = ordinal
+            handler(seq, output)
+        if self._signals:
+            raise InvariantViolation("I-07", seq=seq, signals_without_gates=list(self._signals))
 
     def _add(self, table: str, ts_ns: int, row: Row) -> None:
         sink = self._sinks[table]
@@ -275,11 +280,19 @@ class Projector:
         self._transition(seq, o)
 
     def _health_sampled(self, seq: int, o: fx.HealthSampled) -> None:
-        row = (
-            o.ts_ns, o.is_ready, o.book_class, *_book(o.book), o.bbo_count, o.bbo_null_count, o.ctx_count,
-            o.is_oracle_stale, o.is_spread_shock, float(o.rate_use_ratio),
+        # One row a second and market: no call but `append`.
+        sink, ts_ns, b = self._health, o.ts_ns, o.book
+        asset_id, spec_version = self._markets.get(o.coin, _NO_MARKET)
+        if not sink.begin_ns <= ts_ns < sink.end_ns:
+            self._turn_to_day(sink, ts_ns)
+        sink.append(
+            (
+                seq, o.coin, asset_id, spec_version, ts_ns, o.is_ready, o.book_class, b.bid_px, b.bid_sz, b.ask_px,
+                b.ask_sz, b.oracle_px, b.mark_px, b.spread_bps, b.bbo_age_ms, b.confirmation_age_ms, b.ctx_age_ms,
+                b.oracle_age_ms, o.bbo_count, o.bbo_null_count, o.ctx_count, o.is_oracle_stale, o.is_spread_shock,
+                float(o.rate_use_ratio),
+            )
         )  # fmt: skip
-        self._add("health", o.ts_ns, (seq, o.coin, *self._market(o.coin), *row))
 
     def _transition(self, seq: int, output: fx.Output) -> None:
         kind, describe = _TRANSITIONS[type(output)]

@@ -19,6 +19,8 @@ from streaming.core.market import BookClass, MarketSpec, MarketStatus, Side
 from streaming.core.units import BPS, NS_PER_MS, ONE, ZERO, quantize_bps
 
 GATE_COUNT = 8
+_TWO_BPS = 2 * BPS
+_VALID = BookClass.VALID
 
 
 class Readiness(StrEnum):
@@ -195,22 +197,30 @@ class MarketState(msgspec.Struct, kw_only=True):
 
     def snapshot(self, now_mono_ns: int) -> BookSnapshot:
         """Return both sides, oracle, mark and ages as of `now_mono_ns`."""
+        bid_px = bid_sz = ask_px = ask_sz = oracle_px = mark_px = spread_bps = None
+        bbo_age_ms = ctx_age_ms = None
         bbo, ctx = self.bbo, self.ctx
-        spread_bps = None
-        if self.book_class is BookClass.VALID and bbo is not None and bbo.bid_px is not None and bbo.ask_px is not None:
-            spread_bps = quantize_bps(self.spread_px * 2 * BPS / (bbo.bid_px + bbo.ask_px))
+        if bbo is not None:
+            bid_px, bid_sz, ask_px, ask_sz = bbo.bid_px, bbo.bid_sz, bbo.ask_px, bbo.ask_sz
+            bbo_age_ms = (now_mono_ns - bbo.recv_mono_ns) // NS_PER_MS
+            if self.book_class is _VALID and bid_px is not None and ask_px is not None:
+                spread_bps = quantize_bps(self.spread_px * _TWO_BPS / (bid_px + ask_px))
+        if ctx is not None:
+            oracle_px, mark_px = ctx.oracle_px, ctx.mark_px
+            ctx_age_ms = (now_mono_ns - ctx.recv_mono_ns) // NS_PER_MS
+        confirmed, oracle_since = self.confirmation_mono_ns, self.oracle_mono_ns
         return BookSnapshot(
-            bid_px=None if bbo is None else bbo.bid_px,
-            bid_sz=None if bbo is None else bbo.bid_sz,
-            ask_px=None if bbo is None else bbo.ask_px,
-            ask_sz=None if bbo is None else bbo.ask_sz,
-            oracle_px=None if ctx is None else ctx.oracle_px,
-            mark_px=None if ctx is None else ctx.mark_px,
+            bid_px=bid_px,
+            bid_sz=bid_sz,
+            ask_px=ask_px,
+            ask_sz=ask_sz,
+            oracle_px=oracle_px,
+            mark_px=mark_px,
             spread_bps=spread_bps,
-            bbo_age_ms=None if bbo is None else age_ms(now_mono_ns, bbo.recv_mono_ns),
-            confirmation_age_ms=_age_ms_or_none(now_mono_ns, self.confirmation_mono_ns),
-            ctx_age_ms=None if ctx is None else age_ms(now_mono_ns, ctx.recv_mono_ns),
-            oracle_age_ms=_age_ms_or_none(now_mono_ns, self.oracle_mono_ns),
+            bbo_age_ms=bbo_age_ms,
+            confirmation_age_ms=None if confirmed is None else (now_mono_ns - confirmed) // NS_PER_MS,
+            ctx_age_ms=ctx_age_ms,
+            oracle_age_ms=None if oracle_since is None else (now_mono_ns - oracle_since) // NS_PER_MS,
         )
 
 
@@ -355,10 +365,6 @@ class EngineState(msgspec.Struct, kw_only=True):
 def age_ms(now_mono_ns: int, then_mono_ns: int) -> int:
     """Return whole milliseconds from `then` to `now`; never negative: the clock is never behind a stamp."""
     return (now_mono_ns - then_mono_ns) // NS_PER_MS
-
-
-def _age_ms_or_none(now_mono_ns: int, then_mono_ns: int | None) -> int | None:
-    return None if then_mono_ns is None else age_ms(now_mono_ns, then_mono_ns)
 
 
 def schedule(state: EngineState, due_mono_ns: int, kind: TimerKind, reference: str = "", number: int = 0) -> None:

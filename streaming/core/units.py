@@ -24,8 +24,8 @@ NS_PER_DAY = 86_400 * NS_PER_S
 
 _EWMA_QUANTUM = Decimal("1e-12")
 _MICRO = Decimal("1e-6")
-_BPS_BOUND = Decimal("1e11")
-_NTL_BOUND = Decimal("1e20")
+_BPS_BOUND, _BPS_BOUND_BELOW = Decimal("1e11"), Decimal("-1e11")
+_NTL_BOUND, _NTL_BOUND_BELOW = Decimal("1e20"), Decimal("-1e20")
 
 CONTEXT = Context(
     prec=28,
@@ -49,19 +49,19 @@ def quantize_ewma(value: Decimal) -> Decimal:
 
 def quantize_bps(value: Decimal) -> Decimal:
     """Round basis points to 1e-6 and bound them by 1e11: what the tables store (decimal128(18, 6))."""
-    return _bounded(value, _BPS_BOUND)
+    return _bounded(value, _BPS_BOUND_BELOW, _BPS_BOUND)
 
 
 def quantize_ntl(value: Decimal) -> Decimal:
     """Round a notional that a gate observes to 1e-6 and bound it by 1e20 (the tables store decimal128(38, 12))."""
-    return _bounded(value, _NTL_BOUND)
+    return _bounded(value, _NTL_BOUND_BELOW, _NTL_BOUND)
 
 
-def _bounded(value: Decimal, bound: Decimal) -> Decimal:
+def _bounded(value: Decimal, least: Decimal, most: Decimal) -> Decimal:
     # A hostile price (1e-8 against 1e9) must end as an absurd figure in a row, never as an exception (F-12).
-    if value > bound:
-        return bound
-    return -bound if value < -bound else value.quantize(_MICRO)
+    if least <= value <= most:
+        return value.quantize(_MICRO)
+    return most if value > most else least
 
 
 def utc_day_of(ts_ns: int) -> int:

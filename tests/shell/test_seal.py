@@ -1,4 +1,5 @@
 import os
+import random
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -138,13 +139,41 @@ def test_seal_rows_transposed_in_chunks_make_the_same_file(tmp_path: Path, monke
 
 def test_seal_columns_takes_arrow_arrays_and_checks_their_types(tmp_path: Path) -> None:
     table = TABLES["bbo"]
-    columns = seal_module._transposed(table, _rows())
+    columns = seal_module.transposed(table, _rows())
     writer = _writer(tmp_path)
     assert writer.seal_columns("bbo", DAY, columns).sha256 == writer.seal("bbo", DAY, _rows(), part=1).sha256
     with pytest.raises(StoreError, match="expected columns"):
         writer.seal_columns("bbo", DAY, {name: array for name, array in columns.items() if name != "bid_px"})
     with pytest.raises(StoreError, match="expected int64, found double"):
         writer.seal_columns("bbo", DAY, columns | {"seq": pa.array([1.0, 2.0, 3.0])})
+
+
+def test_seal_columns_texts_as_codes_make_the_same_rows_under_the_same_schema(tmp_path: Path) -> None:
+    table = TABLES["bbo"]
+    columns = seal_module.transposed(table, _rows(50))
+    coded = {
+        name: array.dictionary_encode().combine_chunks() if pa.types.is_string(array.type) else array
+        for name, array in columns.items()
+    }
+    texts = _writer(tmp_path / "a").seal_columns("bbo", DAY, columns)
+    codes = _writer(tmp_path / "b").seal_columns("bbo", DAY, coded)
+    sealed = _read(tmp_path / "b", codes)
+    assert sealed.equals(_read(tmp_path / "a", texts))
+    assert sealed.schema.equals(table.schema, check_metadata=True)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_seal_rows_in_any_order_come_out_by_market_time_and_sequence(tmp_path: Path, seed: int) -> None:
+    rows = [
+        (seq, f"xyz:{'BA'[seq % 2]}", asset_id, version, START_TS_NS + seq // 8, *rest)
+        for seq, _, asset_id, version, _, *rest in _rows(40)
+    ]
+    random.Random(seed).shuffle(rows)
+    if seed == 0:
+        rows.sort(key=lambda row: (row[1], row[4], row[0]))  # in order already
+    sealed = _read(tmp_path, _writer(tmp_path).seal("bbo", DAY, rows))
+    keys = list(zip(*(sealed[name].to_pylist() for name in ("coin", "recv_ts_ns", "seq")), strict=True))
+    assert keys == sorted((row[1], row[4], row[0]) for row in rows)
 
 
 def test_announce_appends_each_part_once_and_numbers_go_on(tmp_path: Path) -> None:

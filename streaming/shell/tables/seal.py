@@ -6,6 +6,7 @@ Rule 3: rows are sorted by the table's sort key, so the same rows make the same 
 Rule 4: every page carries a checksum; readers verify it (M3).
 """
 
+import base64
 import fcntl
 import hashlib
 import os
@@ -19,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from streaming.contracts.manifest import ManifestLine, encode_line, read_manifest
 from streaming.contracts.paths import checked_name, day_begin_ns, manifest_path, part_path
@@ -30,6 +32,8 @@ from streaming.core.units import NS_PER_DAY
 ROW_GROUP_COUNT = 131_072
 _CHUNK_COUNT = 8_192
 """Rows transposed at once: few enough that their values are still in the cache when every column has read them."""
+_CODES = pa.dictionary(pa.int32(), pa.string())
+"""A text column may come, and is written, as codes of few texts: half the time. The file's schema says text."""
 
 _FILE_MODE = 0o644
 _TMP_SUFFIX = ".tmp"
@@ -70,12 +74,15 @@ class PartWriter:
         Raises:
             StoreError: No space, a value that its column can not hold exactly, or a row of another day.
         """
-        return self.seal_columns(table, day, _transposed(TABLES[table], rows), part=part)
+        return self.seal_columns(table, day, transposed(TABLES[table], rows), part=part)
 
     def seal_columns(
         self, table: str, day: str, columns: Mapping[str, pa.Array], *, part: int | None = None
     ) -> ManifestLine:
-        """Do what `seal` does with columns that are Arrow arrays of the contract's types already."""
+        """Do what `seal` does with columns that are Arrow arrays of the contract's types already.
+
+        A text column may be dictionary-encoded (int32 codes).
+        """
         return self._write(*self._build(table, day, columns, self._next_part() if part is None else part))
 
     def verify(self, table: str, day: str, rows: Sequence[Row], *, part: int) -> bool:
@@ -87,7 +94,7 @@ class PartWriter:
         Raises:
             StoreError: The rows differ from the sealed ones: a sealed part never changes (I-26).
         """
-        line, raw = self._build(table, day, _transposed(TABLES[table], rows), part)
+        line, raw = self._build(table, day, transposed(TABLES[table], rows), part)
         known = self._announced[line.path]
         path = self._root / line.path
         is_intact = path.exists() and file_sha256(path) == known.sha256
@@ -165,26 +172,48 @@ class PartWriter:
         # dictionary of them, or of statistics, would be filled, given up, and the file larger by half.
         repeating = [c.name for c in spec.columns if pa.types.is_string(c.type) or pa.types.is_decimal(c.type)]
         near = [c.name for c in spec.columns if pa.types.is_integer(c.type)]
+        count = min(body.num_rows, ROW_GROUP_COUNT)
+        constants = {name: _repeated(text, count) for name, text in self._constants.items()}
+        types = dict.fromkeys(constants, _CODES) | {field.name: field.type for field in body.schema}
+        schema = pa.schema([field.with_type(types[field.name]) for field in spec.schema])
         sink = pa.BufferOutputStream()
         with pq.ParquetWriter(
             sink,
-            spec.schema,
+            schema,
             compression="zstd",
             write_page_checksum=True,
             store_decimal_as_integer=True,
             write_statistics=True,
             use_dictionary=repeating,
             column_encoding=dict.fromkeys(near, "DELTA_BINARY_PACKED"),
+            store_schema=False,
         ) as writer:
             for begin in range(0, body.num_rows, ROW_GROUP_COUNT):
                 group = body.slice(begin, ROW_GROUP_COUNT)
-                constants = {name: pa.repeat(pa.scalar(text), len(group)) for name, text in self._constants.items()}
-                arrays = [constants[c.name] if c.name in constants else group[c.name] for c in spec.columns]
-                writer.write_table(pa.Table.from_arrays(arrays, schema=spec.schema), row_group_size=ROW_GROUP_COUNT)
+                arrays = [
+                    constants[name].slice(0, len(group)) if name in constants else group[name] for name in spec.names
+                ]
+                writer.write_table(pa.Table.from_arrays(arrays, schema=schema), row_group_size=ROW_GROUP_COUNT)
+            writer.add_key_value_metadata(_declared(spec))
         return sink.getvalue()
 
 
-def _transposed(spec: Table, rows: Sequence[Row]) -> dict[str, pa.Array]:
+def _declared(spec: Table) -> dict[str, str]:
+    """Return what tells readers the table's schema, however its texts were encoded here."""
+    metadata = {key.decode(): value.decode() for key, value in spec.schema.metadata.items()}
+    return metadata | {"ARROW:schema": base64.b64encode(spec.schema.serialize()).decode()}
+
+
+def _repeated(text: str, count: int) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(np.zeros(count, dtype=np.int32), pa.array([text]))
+
+
+def transposed(spec: Table, rows: Sequence[Row]) -> dict[str, pa.Array]:
+    """Return rows as columns of the table's types.
+
+    Raises:
+        StoreError: A row of another length, or a value that its column can not hold exactly.
+    """
     wanted = [c for c in spec.columns if c.name not in SESSION_COLUMNS]
     chunks: list[list[pa.Array]] = [[] for _ in wanted]
     remaining = iter(rows)
@@ -218,7 +247,7 @@ def _checked(spec: Table, columns: Mapping[str, pa.Array]) -> pa.Table:
         raise StoreError(f"table {spec.name}: expected columns {[c.name for c in wanted]}, found {sorted(columns)}")
     for column in wanted:
         array = columns[column.name]
-        if array.type != column.type:
+        if array.type != column.type and not (column.type == pa.string() and array.type == _CODES):
             raise StoreError(f"table {spec.name}, column {column.name}: expected {column.type}, found {array.type}")
         if array.null_count and not column.is_nullable:
             raise StoreError(f"table {spec.name}, column {column.name}: {array.null_count} nulls are not allowed")
@@ -230,15 +259,25 @@ def _checked(spec: Table, columns: Mapping[str, pa.Array]) -> pa.Table:
 
 def _sorted(spec: Table, body: pa.Table) -> pa.Table:
     ts, seq = (body[name].to_numpy() for name in (spec.day_column, "seq"))
-    if (np.diff(ts) >= 0).all() and (np.diff(seq) >= 0).all():
-        # As received: a stable sort by market alone gives the whole sort key, several times faster.
-        coin = body["coin"].combine_chunks().dictionary_encode()
-        names = coin.dictionary.to_pylist()
-        rank = np.empty(len(names), dtype=np.int32)
-        rank[sorted(range(len(names)), key=names.__getitem__)] = np.arange(len(names), dtype=np.int32)
-        order = np.argsort(rank[coin.indices.to_numpy()], kind="stable")
-        return body.take(pa.array(order))
-    return body.take(pc.sort_indices(body, sort_keys=[(name, "ascending") for name in spec.sort_key]))
+    rank = _coin_ranks(body["coin"])
+    turn = np.diff(rank)
+    is_onward = (np.diff(ts) >= 0) & (np.diff(seq) >= 0)
+    if ((turn > 0) | ((turn == 0) & is_onward)).all():
+        return body
+    # The sort key of every table is market, day column, seq. Of rows as received, a stable sort by market alone gives
+    # it, several times faster.
+    order = np.argsort(rank, kind="stable") if is_onward.all() else np.lexsort((seq, ts, rank))
+    return body.take(pa.array(order))
+
+
+def _coin_ranks(coin: pa.ChunkedArray) -> NDArray[np.int32]:
+    """Return the place of every row's market in the order of names."""
+    codes = (coin if coin.type == _CODES else coin.dictionary_encode()).combine_chunks()
+    names = codes.dictionary.to_pylist()
+    ranks = np.empty(len(names), dtype=np.int32)
+    ranks[sorted(range(len(names)), key=names.__getitem__)] = np.arange(len(names), dtype=np.int32)
+    places: NDArray[np.int32] = codes.indices.to_numpy()
+    return ranks[places]
 
 
 def _bounds(spec: Table, body: pa.Table, day: str) -> dict[str, int]:
