@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 
 PEERS := .cache/peers/sdk/.installed .cache/peers/ccxt/.installed
 
-.PHONY: install peers run test soak check format golden docs requirements clean
+.PHONY: install peers run test soak bench-history check format golden docs requirements clean
 
 install: $(STAMP)  ## create .venv from the pinned, hashed requirement files
 
@@ -28,6 +28,9 @@ test: install peers  ## the whole suite
 
 soak: install peers  ## what takes minutes: the official SDK's websocket on the simulated venue for ten of them
 	$(BIN)/pytest -q -m soak
+
+bench-history: install  ## timings of history: a day through the engine, 30 days of columns
+	$(BIN)/python tests/bench/bench_history.py
 
 check: install  ## lint, types, import rules, spelling, generated files, requirement files, each extra alone
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports && $(BIN)/codespell

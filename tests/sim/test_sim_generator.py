@@ -1,16 +1,18 @@
+import dataclasses
 import hashlib
 import os
 import subprocess
 import sys
 from decimal import Decimal
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streaming.sim.markets.generator import BLOCK_MS, HOUR_MS, NONE, Generator, MarketHour, tick_of
-from streaming.sim.scenario.characters import Label
+from streaming.sim.scenario.characters import Character, Label
 from streaming.sim.scenario.demo import DEMO
 from streaming.sim.scenario.universe import Market
 from streaming.sim.venue.wire import text_of
@@ -153,6 +155,42 @@ def test_hour_hash_seed_of_python_changes_nothing() -> None:
         for seed in ("0", "1", "4711")
     }
     assert len(texts) == 1
+
+
+numbers = st.floats(0.0, 1.0, allow_nan=False)
+
+
+@settings(max_examples=60)
+@given(
+    shares=st.lists(numbers, min_size=22, max_size=22),
+    maker=st.sampled_from(["oracle", "underlying"]),
+    hour=st.integers(0, 500),
+)
+def test_hour_any_character_within_its_bounds_has_legal_columns(shares: list[float], maker: str, hour: int) -> None:
+    names = {
+        "jump_rate_h": 3600, "jump_bps_min": 1000, "jump_bps_scale": 1000, "shock_bps": 1000, "oracle_noise_bps": 1000,
+        "oracle_lag_s": 60, "spike_rate_h": 3600, "spike_bps_min": 1000, "spike_bps_scale": 1000, "slow_ratio": 1,
+        "basis_bps": 1000, "freeze_s": 86_400, "blip_rate_h": 3600, "blip_bps_min": 1000, "widen_factor": 20,
+        "open_factor": 20, "open_widen_factor": 20, "halt_rate_day": 1000, "empty_ratio": 0.5, "one_sided_ratio": 0.5,
+        "bbo_rate_s": 14, "regime_strength": 1,
+    }  # fmt: skip
+    least = {"widen_factor": 1.0, "open_factor": 1.0, "open_widen_factor": 1.0, "bbo_rate_s": 0.01}
+    drawn = {
+        name: max(share * most, least.get(name, 0.0)) for share, (name, most) in zip(shares, names.items(), strict=True)
+    }
+    fixed = {"slow_delay_s": 10.0, "blip_life_s": 0.3, "widen_s": 60.0, "halt_s": 600.0, "pull_ratio": 1.0}
+    character = msgspec.convert(drawn | fixed | {"label": "stale_quote", "maker": maker}, Character)
+    scenario = dataclasses.replace(DEMO, characters={**DEMO.characters, "xyz:NVDA": character})
+    generator = Generator(1, scenario)
+    columns = generator.hour("xyz:NVDA", MONDAY + hour)
+    for prices in (columns.bid_px, columns.ask_px, columns.oracle_px, columns.mark_px, columns.impact_bid_px):
+        there = prices[prices != NONE]
+        assert (there > 0).all()
+        assert (there < 2**53).all()
+    assert (np.diff(columns.bbo_ts_ms) >= BLOCK_MS).all()
+    assert columns.ctx_ts_ms.size == 3600
+    pulls = generator.pulls("xyz:NVDA", MONDAY + hour)
+    assert (pulls.end_ms > pulls.begin_ms).all()
 
 
 # Ground truth: what a follower of the oracle's lead earns, executable, by label.

@@ -1,3 +1,4 @@
+import json
 import os
 import select
 import signal
@@ -6,6 +7,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import msgspec
 import pyarrow.parquet as pq
 import pytest
 
@@ -17,12 +19,14 @@ from streaming.core.errors import StoreError
 from streaming.core.events import BboUpdated, CtxUpdated
 from streaming.core.units import NS_PER_DAY, NS_PER_MS
 from streaming.hyperliquid.decode import decode_frame
+from streaming.sim.history.day import Day
 from streaming.sim.history.feed import GENERATION
 from streaming.sim.history.listing import specs_of
-from streaming.sim.history.virtual import Day, VirtualDay
+from streaming.sim.history.virtual import VirtualDay
 from streaming.sim.history.writers import DayWritten, clear, days_before, is_written, write_days
 from streaming.sim.markets.generator import Generator
 from streaming.sim.scenario.demo import DEMO
+from streaming.sim.scenario.load import load_scenario
 from streaming.sim.venue.tape import Tape
 from streaming.sim.venue.wire import MarketTexts
 
@@ -120,7 +124,8 @@ def test_day_again_in_another_process_and_hash_seed_makes_the_same_parts(written
     script = (
         "import sys\n"
         "from streaming.sim.scenario.demo import DEMO\n"
-        "from streaming.sim.history.virtual import Day, VirtualDay\n"
+        "from streaming.sim.history.day import Day\n"
+        "from streaming.sim.history.virtual import VirtualDay\n"
         f"day = Day(root=sys.argv[1], day={DAY!r}, seed=7, scenario='demo')\n"
         "VirtualDay(day, frozenset({'xyz:NVDA'})).write(lambda _: None)\n"
     )
@@ -136,6 +141,64 @@ def test_write_days_leaves_a_complete_day_alone(written_day: Day) -> None:
     assert not result.is_new
     assert told == [result]
     assert written_day.manifest.stat().st_mtime_ns == stamp
+
+
+@pytest.fixture
+def small_scenario(tmp_path: Path) -> str:
+    """Two markets, so that whole days go through the real processes quickly."""
+    lines = ['name = "small"', "[[dexes]]", 'name = "xyz"', 'full_name = "XYZ"']
+    for coin in ("xyz:NVDA", "xyz:GOLD"):
+        lines += ["[[markets]]", toml_of(DEMO.universe.by_coin[coin])]
+        lines += ["[markets.character]", toml_of(DEMO.characters[coin])]
+    path = tmp_path / "small.toml"
+    path.write_text("\n".join(lines))
+    return str(path)
+
+
+def toml_of(struct: object) -> str:
+    values = msgspec.to_builtins(struct)
+    return "\n".join(
+        f"{key} = {str(value).lower() if isinstance(value, bool) else repr(value)}" for key, value in values.items()
+    )
+
+
+def test_history_command_columns_of_a_scenario_file_by_one_writer_day_after_day(
+    small_scenario: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--columns", "--scenario", small_scenario, "--workers", "1", "--from", DAY, "--to", "2026-06-17", "--json"]
+    previous = signal.getsignal(signal.SIGTERM)
+    try:
+        assert main(["history", "--warehouse", str(tmp_path), *words]) == 0
+        first = json.loads(capsys.readouterr().out)["days"]
+        assert main(["history", "--warehouse", str(tmp_path), *words]) == 0
+        again = json.loads(capsys.readouterr().out)["days"]
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+    assert [day["day"] for day in first] == [DAY, "2026-06-16", "2026-06-17"]
+    assert all(day["rows"]["ctx"] == 2 * 86_400 and day["rows"]["specs"] == 2 for day in first)
+    assert all(day["session_id"].startswith(f"cols-{day['day']}-s7-small-") for day in first)
+    assert [day["is_new"] for day in again] == [False] * 3
+    assert [day["rows"] for day in again] == [day["rows"] for day in first]
+    assert {path.name.split("-s7")[0] for path in tmp_path.glob("landing/bbo/**/*.parquet")} == {
+        f"cols-{day['day']}" for day in first
+    }
+
+
+def test_write_days_through_the_engine_tells_every_hour_and_counts_what_it_announced(
+    small_scenario: str, tmp_path: Path
+) -> None:
+    name = load_scenario(small_scenario, seed=7).name
+    day = Day(root=str(tmp_path / "a"), day=DAY, seed=7, scenario=small_scenario, scenario_name=name)
+    hours: list[int] = []
+    [written] = write_days(
+        [day], workers=2, is_forced=False, on_hours=lambda _, count: hours.append(count), on_day=lambda _: None
+    )
+    assert hours == list(range(1, 25))
+    assert written.rows["health"] in {2 * 86_399, 2 * 86_400}
+    announced = Counter[str]()
+    for line in read_manifest(day.manifest):
+        announced[line.table] += line.row_count
+    assert announced == written.rows
 
 
 def test_clear_removes_the_announcement_and_every_part_of_the_session_only(tmp_path: Path) -> None:
@@ -174,6 +237,8 @@ def test_days_before_are_complete_utc_days() -> None:
         ["--from", "2099-01-01"],
         ["--to", "2026-01-01"],
         ["--workers", "0"],
+        ["--scenario", "nobody"],
+        ["--scenario", "nowhere/file.toml"],
     ],
 )
 def test_history_command_bad_days_are_refused_with_what_was_expected(

@@ -14,6 +14,8 @@ import aiohttp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typing_extensions import override
+from venue_bench import GENERATOR, NOW_MS, USER, Bench
 
 from streaming.core.events import BboUpdated
 from streaming.hyperliquid.decode import decode_frame
@@ -21,22 +23,14 @@ from streaming.hyperliquid.session import Drop, Send, Session, Subscription
 from streaming.shell.info.registry import load_registry
 from streaming.shell.info.rest import InfoClient
 from streaming.sim.history.listing import specs_of, statuses_of
-from streaming.sim.markets.generator import Generator
 from streaming.sim.scenario.demo import DEMO
 from streaming.sim.venue import clients
-from streaming.sim.venue.clients import Client, Hub
-from streaming.sim.venue.info import Info
-from streaming.sim.venue.player import Player
+from streaming.sim.venue.clients import Client
+from streaming.sim.venue.info import post_response
 from streaming.sim.venue.server import GREETING, PortOccupiedError, VenueServer
-from streaming.sim.venue.subscriptions import AbortError, Topic, UnreadableError, UnsupportedError, wanted
-from streaming.sim.venue.tape import Tape
+from streaming.sim.venue.subscriptions import AbortError, UnreadableError, UnsupportedError, wanted
 
-NOW_MS = 494_870 * 3_600_000 + 1_234_567
-USER = "0x" + "ab" * 20
-GENERATOR = Generator(7, DEMO)
-TAPE = Tape(GENERATOR)
-for _hour in (NOW_MS // 3_600_000 - 1, NOW_MS // 3_600_000):
-    TAPE.load(_hour)
+BENCH = Bench()
 
 
 class Venue:
@@ -159,16 +153,16 @@ def test_requests_of_any_content_get_an_answer_or_a_documented_refusal(
     type_: object, fields: dict[str, object]
 ) -> None:
     request = {"type": type_, **fields}
-    info = Info(TAPE)
-    assert info.answer(request, NOW_MS)[0] in {200, 422, 500}
-    assert info.post_payload(request, NOW_MS)[0] in {"info", "error"}
+    answer, _ = BENCH.venue.info.answer(request, NOW_MS)
+    assert answer.status in {200, 422, 500}
+    assert post_response("info", request, answer)["type"] == ("info" if answer.status == 200 else "error")
     with contextlib.suppress(AbortError, UnreadableError, UnsupportedError):
         assert json.loads(wanted(request, frozenset(DEMO.universe.by_coin)).text)["type"] == type_
 
 
 @given(body=JSON)
 def test_requests_that_are_no_objects_are_refused(body: object) -> None:
-    assert Info(TAPE).answer(body, NOW_MS)[0] in {200, 422, 500}
+    assert BENCH.venue.info.answer(body, NOW_MS)[0].status in {200, 422, 500}
     with contextlib.suppress(AbortError, UnreadableError, UnsupportedError):
         wanted(body, frozenset(DEMO.universe.by_coin))
 
@@ -281,7 +275,7 @@ def test_socket_unreadable_requests_get_the_error_text_and_stay_open() -> None:
                     "channel": "error",
                     "data": f"Error parsing JSON into valid websocket request: {text}",
                 }
-            answer = await ask(socket, subscribe(type="l2Book", coin="xyz:NVDA", nSigFigs=3))
+            answer = await ask(socket, subscribe(type="twapStates", user=USER))
             assert str(answer["data"]).startswith("Invalid subscription")
             assert await ask(socket, {"method": "ping"}) == {"channel": "pong"}
 
@@ -319,86 +313,7 @@ def test_socket_post_info_answers_as_rest_does() -> None:
     with_venue(test)
 
 
-# Player and clients without sockets
-
-
-class Listener(Client):
-    """Keeps what it is sent."""
-
-    def __init__(self) -> None:
-        self.wanted = {}
-        self.texts: list[str] = []
-
-    def send(self, text: str) -> None:
-        self.texts.append(text)
-
-
-def playing() -> tuple[Player, Hub, Tape]:
-    tape = Tape(GENERATOR)
-    for hour in (NOW_MS // 3_600_000 - 1, NOW_MS // 3_600_000):
-        tape.load(hour)
-    hub = Hub()
-    return Player(tape, Info(tape), hub, NOW_MS), hub, tape
-
-
-def listen(hub: Hub, **subscription: object) -> Listener:
-    listener = Listener()
-    hub.subscribe(listener, wanted(subscription, frozenset(DEMO.universe.by_coin)))
-    return listener
-
-
-def test_player_in_any_steps_plays_every_change_once_and_alike_to_all() -> None:
-    player, hub, tape = playing()
-    one, two = listen(hub, type="bbo", coin="xyz:NVDA"), listen(hub, type="bbo", coin="xyz:NVDA")
-    for after_ms in (0, 68, 68, 500, 1_999, 2_100, 3_900, 5_000):
-        player.step(NOW_MS + after_ms)
-    expected = [hour.bbo_ts_ms[row] for hour, row in tape.between("bbo", "xyz:NVDA", NOW_MS, NOW_MS + 5_000)]
-    assert [json.loads(text)["data"]["time"] for text in one.texts] == expected
-    assert len(expected) >= 2
-    assert one.texts == two.texts
-
-
-def test_player_over_a_full_hour_keeps_playing() -> None:
-    player, hub, tape = playing()
-    hour = NOW_MS // 3_600_000 + 1
-    edge_ms = hour * 3_600_000
-    assert player.needs_hour(edge_ms - 120_001) is None
-    assert player.needs_hour(edge_ms - 120_000) == hour
-    tape.load(hour)
-    player.step(edge_ms - 1_000)
-    listener = listen(hub, type="activeAssetCtx", coin="xyz:TSLA")
-    for after_ms in range(0, 2_001, 68):
-        player.step(edge_ms + after_ms)
-    assert len(listener.texts) in {2, 3}
-
-
-def test_player_after_a_pause_sends_the_present_not_the_past() -> None:
-    player, hub, _ = playing()
-    listener = listen(hub, type="bbo", coin="xyz:NVDA")
-    player.step(NOW_MS + 60_000)
-    assert len(listener.texts) == 1
-
-
-def test_player_books_have_their_own_cadence() -> None:
-    player, hub, _ = playing()
-    fast = listen(hub, type="l2Book", coin="xyz:NVDA", fast=True)
-    slow = listen(hub, type="l2Book", coin="xyz:NVDA")
-    mids = listen(hub, type="allMids", dex="xyz")
-    for after_ms in range(0, 54_000, 68):
-        player.step(NOW_MS + after_ms)
-    assert len(fast.texts) in {99, 100}
-    assert len(slow.texts) in {9, 10}
-    assert len(mids.texts) in {10, 11}
-    assert len(json.loads(slow.texts[0])["data"]["levels"][0]) == 20
-
-
-def test_player_first_trades_frame_repeats_twenty_seconds_unflagged() -> None:
-    player, _, tape = playing()
-    for market in DEMO.universe.builder_markets:
-        [text] = player.snapshot(Topic("trades", market.coin), NOW_MS)
-        times = [trade["time"] for trade in json.loads(text)["data"]]
-        assert all(NOW_MS - 20_000 < time_ms <= NOW_MS for time_ms in times)
-        assert len(times) == len(list(tape.between("trades", market.coin, NOW_MS - 20_000, NOW_MS)))
+# Clients without sockets
 
 
 class Transport(asyncio.Transport):
@@ -415,26 +330,38 @@ def test_client_that_does_not_read_is_cut_off(monkeypatch: pytest.MonkeyPatch) -
         transport = Transport()
         client = Client(aiohttp.web.WebSocketResponse(), transport)
         for _ in range(3):
-            client.send("x")
+            client.push("x")
         assert not transport.is_aborted
-        client.send("x")
+        client.push("x")
         assert transport.is_aborted
 
     monkeypatch.setattr(clients, "QUEUE_FRAMES_MAX", 3)
     asyncio.run(test())
 
 
-def test_client_that_was_sent_nothing_for_a_minute_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_client_that_was_sent_nothing_for_a_minute_is_closed() -> None:
+    class Socket(aiohttp.web.WebSocketResponse):
+        @override
+        async def send_str(self, data: str, compress: int | None = None) -> None:
+            sent.set()
+
     async def test() -> None:
-        transport = Transport()
-        client = Client(aiohttp.web.WebSocketResponse(), transport)
+        now_s, transport = 100.0, Transport()
+        client = Client(Socket(), transport, now_s=lambda: now_s)
+        writer = asyncio.create_task(client.write())
+        now_s = 159.0
+        client.push("x")
+        await sent.wait()
+        await asyncio.sleep(0)
+        now_s = 219.0
         client.abort_if_idle()
         assert not transport.is_aborted
-        monkeypatch.setattr(clients, "IDLE_S", -1.0)
+        now_s = 219.1
         client.abort_if_idle()
         assert transport.is_aborted
+        writer.cancel()
 
-    assert clients.IDLE_S == 60.0
+    sent = asyncio.Event()
     asyncio.run(test())
 
 

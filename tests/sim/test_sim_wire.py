@@ -57,15 +57,19 @@ def test_feed_event_equals_the_decoded_frame_of_the_same_row(coin: str) -> None:
     assert decoded.trades == tuple(trade for event in trades for trade in event.trades)
 
 
-def test_feed_merged_is_in_time_order_and_within_its_bounds() -> None:
+def test_feed_merged_is_in_time_order_and_keeps_the_place_of_every_event() -> None:
     feed = Feed(DEMO.universe.markets)
-    hours = [GENERATOR.hour(market.coin, HOUR) for market in DEMO.universe.builder_markets[:3]]
-    begin_ms = HOUR * 3_600_000 + 600_000
-    events = merged([part for hour in hours for part in feed.parts(hour)], begin_ms, begin_ms + 60_000)
+    parts = [
+        part for market in DEMO.universe.builder_markets[:3] for part in feed.parts(GENERATOR.hour(market.coin, HOUR))
+    ]
+    events, places = merged(parts)
     stamps = [event.recv_ts_ns for event in events]
     assert stamps == sorted(stamps)
-    assert begin_ms * 1_000_000 <= stamps[0] <= stamps[-1] < (begin_ms + 60_000) * 1_000_000
+    assert HOUR * 3_600_000 * 1_000_000 <= stamps[0] <= stamps[-1] < (HOUR + 1) * 3_600_000 * 1_000_000
     assert {type(event) for event in events} >= {BboUpdated, CtxUpdated}
+    assert len(events) == sum(len(part.events) for part in parts)
+    for part, place in zip(parts, places, strict=True):
+        assert [events[index] for index in place.tolist()] == list(part.events)
 
 
 def test_feed_missing_side_is_none_never_zero() -> None:

@@ -1,4 +1,4 @@
-"""`hip3 history`: write complete past days of the simulated venue through the engine."""
+"""`hip3 history`: write complete past days of the simulated venue, through the engine or straight from columns."""
 
 import argparse
 import signal
@@ -22,7 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", dest="last", metavar="DAY", help="last day; the first alone when left out")
     parser.add_argument("--warehouse", default="warehouse", help="folder that receives the tables (warehouse)")
     parser.add_argument("--seed", type=int, default=7, help="everything that happens follows from it (7)")
-    parser.add_argument("--scenario", choices=("demo",), default="demo", help="which market behaves how (demo)")
+    parser.add_argument("--scenario", default="demo", help="which market behaves how: a name or a TOML file (demo)")
+    parser.add_argument(
+        "--columns",
+        action="store_true",
+        help="market data alone, without the engine: bbo, ctx and trades; into a warehouse of its own",
+    )
     parser.add_argument("--workers", type=int, default=2, help="days written at the same time (2)")
     parser.add_argument("--force", action="store_true", help="write days again that are there already")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -30,16 +35,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the days and say what they hold."""
+    from streaming.sim.history.day import Day
     from streaming.sim.history.progress import day_text, shown_progress
-    from streaming.sim.history.virtual import Day
     from streaming.sim.history.writers import write_days
+    from streaming.sim.scenario.load import load_scenario
 
     if args.workers < 1:
         raise ConfigError(f"--workers: expected at least 1, found {args.workers}")
     # Ending this process ends the writers: a SIGTERM unwinds like Ctrl-C does.
     signal.signal(signal.SIGTERM, _end)
     root = str(Path(args.warehouse).expanduser().absolute())
-    days = [Day(root=root, day=day, seed=args.seed, scenario=args.scenario) for day in _days(args)]
+    name = load_scenario(args.scenario, seed=args.seed).name
+    days = [
+        Day(
+            root=root,
+            day=day,
+            seed=args.seed,
+            scenario=args.scenario,
+            scenario_name=name,
+            is_columnar=args.columns,
+        )
+        for day in _days(args)
+    ]
     with shown_progress([day.day for day in days]) as progress:
         written = write_days(
             days, workers=args.workers, is_forced=args.force, on_hours=progress.on_hours, on_day=progress.on_day

@@ -5,10 +5,10 @@ decoded event of `sim.wire`'s frame in every field but the stamps (a test compar
 Rule 2: virtual time has no network: an event is received in the millisecond in which the venue made it.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from streaming.sim.scenario.universe import Market
 from streaming.sim.venue.wire import text_of
 
 GENERATION = 1
+_CHANNEL_BITS = 16
 
 
 class _Decimals(dict[int, Decimal | None]):
@@ -46,6 +47,37 @@ class _Decimals(dict[int, Decimal | None]):
         return cast("list[Decimal]", self.column(units))
 
 
+_BBO = ("bbo_ts_ms", "bid_px", "bid_sz", "ask_px", "ask_sz")
+_CTX = (
+    "ctx_ts_ms", "oracle_px", "mark_px", "mid2_px", "impact_bid_px", "impact_ask_px", "open_interest_sz", "funding_e10",
+    "premium_e10", "volume_e6",
+)  # fmt: skip
+_TRADES = ("trade_ts_ms", "trade_px", "trade_sz", "trade_is_buy", "trade_tid")
+
+
+def within(hour: MarketHour, begin_ms: int, end_ms: int) -> MarketHour:
+    """Return the rows of a market hour with begin <= time < end."""
+    return _cut(hour, lambda ts_ms: slice(*np.searchsorted(ts_ms, [begin_ms, end_ms]).tolist()))
+
+
+def in_force(hour: MarketHour, now_ms: int) -> MarketHour:
+    """Return the last row of every channel before an instant."""
+
+    def last(ts_ms: Ints) -> slice:
+        count = int(np.searchsorted(ts_ms, now_ms))
+        return slice(max(count - 1, 0), count)
+
+    return _cut(hour, last)
+
+
+def _cut(hour: MarketHour, rows_of: Callable[[Ints], slice]) -> MarketHour:
+    columns: dict[str, Any] = {}
+    for names in (_BBO, _CTX, _TRADES):
+        rows = rows_of(getattr(hour, names[0]))
+        columns |= {name: getattr(hour, name)[rows] for name in names}
+    return replace(hour, **columns)
+
+
 @dataclass(frozen=True, slots=True)
 class Timed:
     """Events in time order with their instants."""
@@ -54,14 +86,26 @@ class Timed:
     events: list[AnyEvent]
 
 
-def merged(parts: Iterable[Timed], begin_ms: int, end_ms: int) -> list[AnyEvent]:
-    """Return the events with begin <= time < end in time order; of equal instants the earlier part's come first."""
-    parts = tuple(parts)
-    ts_ms = np.concatenate([part.ts_ms for part in parts])
+def ranks(parts: Sequence[Ints]) -> list[Ints]:
+    """Return the place of every row in the common order of some channels.
+
+    Args:
+        parts: Times of the channels' rows, ms, rising; of equal instants the earlier channel's come first.
+    """
+    codes = np.repeat(np.arange(len(parts), dtype=np.uint16), [part.size for part in parts])
+    # A plain sort of time and channel in one number is several times faster than a stable sort of the times.
+    keys = np.sort((np.concatenate(parts) << _CHANNEL_BITS) | codes)
+    order = np.argsort((keys & (2**_CHANNEL_BITS - 1)).astype(np.uint16), kind="stable")
+    return np.split(order, np.cumsum([part.size for part in parts])[:-1])
+
+
+def merged(parts: Sequence[Timed]) -> tuple[list[AnyEvent], list[Ints]]:
+    """Return the events of some channels in common order, and the place of each channel's events in it."""
+    places = ranks([part.ts_ms for part in parts])
     events = [event for part in parts for event in part.events]
-    order = np.argsort(ts_ms, kind="stable")
-    first, last = np.searchsorted(ts_ms[order], [begin_ms, end_ms])
-    return [events[index] for index in order[first:last].tolist()]
+    order = np.empty(len(events), dtype=np.int64)
+    order[np.concatenate(places)] = np.arange(len(events))
+    return [events[index] for index in order.tolist()], places
 
 
 class Feed:
@@ -83,6 +127,7 @@ class Feed:
         coin = hour.market.coin
         px, sz = self._px[coin], self._sz[coin]
         columns = zip(
+            (hour.bbo_ts_ms * NS_PER_MS).tolist(),
             hour.bbo_ts_ms.tolist(),
             px.column(hour.bid_px),
             sz.column(hour.bid_sz),
@@ -92,8 +137,8 @@ class Feed:
         )
         events: list[AnyEvent] = [
             BboUpdated(
-                recv_mono_ns=ts_ms * NS_PER_MS,
-                recv_ts_ns=ts_ms * NS_PER_MS,
+                recv_mono_ns=ts_ns,
+                recv_ts_ns=ts_ns,
                 coin=coin,
                 generation=GENERATION,
                 venue_ts_ms=ts_ms,
@@ -102,7 +147,7 @@ class Feed:
                 ask_px=ask_px,
                 ask_sz=ask_sz,
             )
-            for ts_ms, bid_px, bid_sz, ask_px, ask_sz in columns
+            for ts_ns, ts_ms, bid_px, bid_sz, ask_px, ask_sz in columns
         ]
         return Timed(hour.bbo_ts_ms, events)
 
@@ -113,7 +158,7 @@ class Feed:
         mid2 = np.where(hour.mid2_px == NONE, NONE, hour.mid2_px * 5)
         premium = [None if e10 == NONE else e10 / 1e10 for e10 in hour.premium_e10.tolist()]
         columns = zip(
-            hour.ctx_ts_ms.tolist(),
+            (hour.ctx_ts_ms * NS_PER_MS).tolist(),
             px.whole(hour.oracle_px),
             px.whole(hour.mark_px),
             self._mid[coin].column(mid2),
@@ -127,8 +172,8 @@ class Feed:
         )
         events: list[AnyEvent] = [
             CtxUpdated(
-                recv_mono_ns=ts_ms * NS_PER_MS,
-                recv_ts_ns=ts_ms * NS_PER_MS,
+                recv_mono_ns=ts_ns,
+                recv_ts_ns=ts_ns,
                 coin=coin,
                 generation=GENERATION,
                 oracle_px=oracle_px,
@@ -142,7 +187,7 @@ class Feed:
                 day_ntl_vlm_usd=volume_e6 / 1e6,
             )
             for (
-                ts_ms, oracle_px, mark_px, mid_px, impact_bid_px, impact_ask_px, oi_sz, funding_e10, premium_ratio,
+                ts_ns, oracle_px, mark_px, mid_px, impact_bid_px, impact_ask_px, oi_sz, funding_e10, premium_ratio,
                 volume_e6,
             ) in columns
         ]  # fmt: skip

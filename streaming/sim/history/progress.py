@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from streaming.sim.history.writers import DayWritten
 
 _HOURS = 24
+_TOLD = ("bbo", "ctx", "trades", "episodes", "signals")
 _LINE_EVERY_HOURS = 6
 
 
@@ -38,10 +39,8 @@ def shown_progress(days: Sequence[str]) -> Iterator[Shown]:
 def day_text(written: DayWritten) -> str:
     """Return one line about a day."""
     rows = written.rows
-    text = (
-        f"{written.day}: {written.event_count:,} events, {rows.get('bbo', 0):,} bbo, {rows.get('ctx', 0):,} ctx, "
-        f"{rows.get('episodes', 0):,} episodes, {rows.get('signals', 0):,} signals, {sum(rows.values()):,} rows"
-    )
+    counts = ", ".join(f"{rows[table]:,} {table}" for table in _TOLD if table in rows)
+    text = f"{written.day}: {written.event_count:,} events, {counts}, {sum(rows.values()):,} rows"
     if not written.is_new:
         return f"{text}, already there"
     return f"{text} in {written.seconds:.1f} s ({written.events_per_s:,} events/s)"

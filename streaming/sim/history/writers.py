@@ -1,12 +1,14 @@
-"""Complete past days of the simulated venue: one process a day, some days at a time.
+"""Complete past days of the simulated venue: some writers, each a day at a time.
 
 Rule 1: a day whose manifest exists is left alone unless it is forced; a forced day first loses its manifest, then its
 parts, so no reader ever sees half of it.
 Rule 2: parts of a run that was killed stand in no manifest; the next run of that day removes them and starts again.
-Rule 3: writers report in JSON lines on their stdout. They take no Ctrl-C themselves: the parent terminates them, and
-should it be killed, the next line finds no reader and ends the writer.
+Rule 3: writers take days as JSON lines on their stdin and report in JSON lines on their stdout. They take no Ctrl-C
+themselves: the parent terminates them, and should it be killed, the next line finds no reader and ends the writer.
+Rule 4: through the engine, a writer has a second process that seals (`sealing`); without it, it seals itself.
 """
 
+import gc
 import selectors
 import signal
 import subprocess
@@ -21,9 +23,12 @@ import msgspec
 
 from streaming.contracts.manifest import read_manifest
 from streaming.contracts.paths import day_of
-from streaming.core.errors import StoreError
+from streaming.core.errors import ConfigError, StoreError
 from streaming.core.units import NS_PER_DAY
-from streaming.sim.history.virtual import VENUE, Day, VirtualDay
+from streaming.sim.history.columnar import ColumnDay
+from streaming.sim.history.day import VENUE, Counts, Day
+from streaming.sim.history.sealing import Aside
+from streaming.sim.history.virtual import VirtualDay
 
 _END_S = 5.0
 
@@ -56,7 +61,7 @@ class _Failed(msgspec.Struct, frozen=True, tag=True):
 
 
 _Line = _HoursDone | DayWritten | _Failed
-_decode_line = msgspec.json.Decoder(_Line).decode
+_decode_line: Callable[[bytes], _Line] = msgspec.json.Decoder(_Line).decode
 
 OnHours = Callable[[str, int], None]
 """Told a day and how many of its 24 hours are sealed."""
@@ -96,12 +101,13 @@ def write_days(
         else:
             waiting.append(day)
     with _Writers(on_hours) as writers:
-        while waiting or writers.count:
-            while waiting and writers.count < workers:
-                writers.start(waiting.pop(0))
-            for written in writers.wait():
+        for _ in range(min(workers, len(waiting))):
+            writers.start(waiting.pop(0))
+        while writers.count:
+            for stream, written in writers.wait():
                 done[written.day] = written
                 on_day(written)
+                writers.go_on(stream, waiting.pop(0) if waiting else None)
     return [done[day.day] for day in days]
 
 
@@ -129,13 +135,8 @@ class _Writers:
     def __exit__(self, *_exc_info: object) -> None:
         for _, process in self._running.values():
             process.terminate()
-        for stream, (_, process) in self._running.items():
-            try:
-                process.wait(_END_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            stream.close()
+        for stream in tuple(self._running):
+            self._end(stream)
         self._selector.close()
 
     @property
@@ -144,28 +145,41 @@ class _Writers:
         return len(self._running)
 
     def start(self, day: Day) -> None:
-        """Start the writer of a day."""
-        command = [sys.executable, "-m", "streaming.sim.history.writers", msgspec.json.encode(day).decode()]
+        """Start a writer with its first day."""
+        command = [sys.executable, "-m", "streaming.sim.history.writers"]
         # Unbuffered: a line that waited in a buffer of ours would not wake the selector.
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, bufsize=0)  # noqa: S603
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)  # noqa: S603 - our own module
         if process.stdout is None:
             raise StoreError(f"{day.day}: the writer has no stdout")
         self._running[process.stdout] = (day, process)
         self._selector.register(process.stdout, selectors.EVENT_READ)
+        self.go_on(process.stdout, day)
 
-    def wait(self) -> list[DayWritten]:
-        """Wait for news and return the days that are complete.
+    def go_on(self, stream: IO[bytes], day: Day | None) -> None:
+        """Give a writer its next day, or let it end."""
+        _, process = self._running[stream]
+        if day is None:
+            self._selector.unregister(stream)
+            self._end(stream)
+            return
+        self._running[stream] = (day, process)
+        if process.stdin is not None:
+            try:
+                process.stdin.write(msgspec.json.encode(day) + b"\n")
+            except BrokenPipeError as error:
+                raise StoreError(f"expected a writer for {day.day}, found it ended") from error
+
+    def wait(self) -> list[tuple[IO[bytes], DayWritten]]:
+        """Wait for news and return the days that are complete, with the stream of their writer.
 
         Raises:
             StoreError: A writer failed or died.
         """
-        return [
-            written
-            for key, _ in self._selector.select()
-            for written in self._take(next(stream for stream in self._running if stream is key.fileobj))
-        ]
+        ready = [key.fileobj for key, _ in self._selector.select()]
+        streams = [stream for stream in self._running if any(stream is each for each in ready)]
+        return [(stream, written) for stream in streams if (written := self._take(stream)) is not None]
 
-    def _take(self, stream: IO[bytes]) -> list[DayWritten]:
+    def _take(self, stream: IO[bytes]) -> DayWritten | None:
         day, process = self._running[stream]
         raw = stream.readline()
         if not raw.endswith(b"\n"):
@@ -175,36 +189,59 @@ class _Writers:
             raise StoreError(f"{day.day}: {line.reason}")
         if isinstance(line, _HoursDone):
             self._on_hours(day.day, line.count)
-            return []
-        process.wait()
-        self._selector.unregister(stream)
+            return None
+        return line
+
+    def _end(self, stream: IO[bytes]) -> None:
+        _, process = self._running.pop(stream)
+        if process.stdin is not None:
+            process.stdin.close()
+        try:
+            process.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
         stream.close()
-        del self._running[stream]
-        return [line]
 
 
-def _work(day: Day) -> None:
-    """Write one day and report; runs in a process of its own."""
+def _work() -> None:
+    """Write the days that arrive on stdin and report; runs in a process of its own."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    begin = time.perf_counter()
-    try:
-        clear(day)
-        counts = VirtualDay(day).write(lambda hours: _report(_HoursDone(hours)))
-    except BrokenPipeError:
-        # Nobody reads any more; what was written stands in no manifest.
-        sys.exit(1)
-    except (StoreError, OSError) as error:
-        _report(_Failed(str(error)))
-        return
-    written = DayWritten(
-        day=day.day,
-        session_id=day.session_id,
-        is_new=True,
-        event_count=counts.event_count,
-        rows=dict(counts.rows),
-        seconds=round(time.perf_counter() - begin, 2),
-    )
-    _report(written)
+    # Rows and events hold no cycles; collecting them over and over would take a fifth of the time.
+    gc.disable()
+    for line in sys.stdin.buffer:
+        day = msgspec.json.decode(line, type=Day)
+        begin = time.perf_counter()
+        try:
+            clear(day)
+            counts = _write(day)
+        except BrokenPipeError:
+            # Nobody reads any more; what was written stands in no manifest.
+            sys.exit(1)
+        except (ConfigError, StoreError, OSError) as error:
+            _report(_Failed(str(error)))
+            return
+        written = DayWritten(
+            day=day.day,
+            session_id=day.session_id,
+            is_new=True,
+            event_count=counts.event_count,
+            rows=dict(counts.rows),
+            seconds=round(time.perf_counter() - begin, 2),
+        )
+        _report(written)
+        gc.collect()
+
+
+def _write(day: Day) -> Counts:
+    def on_hour(count: int) -> None:
+        _report(_HoursDone(count))
+
+    if day.is_columnar:
+        return ColumnDay(day).write(on_hour)
+    virtual = VirtualDay(day)
+    with Aside(Path(day.root), virtual.identity.session) as sealer:
+        return virtual.write(on_hour, sealer)
 
 
 def _report(line: _Line) -> None:
@@ -213,4 +250,4 @@ def _report(line: _Line) -> None:
 
 
 if __name__ == "__main__":
-    _work(msgspec.json.decode(sys.argv[1], type=Day))
+    _work()

@@ -1,34 +1,48 @@
-"""Paths behind the columns of an hour: the underlying, the published oracle, the makers, and windows of trouble."""
+"""Paths behind the columns of an hour: the underlying, the published oracle, and where makers see the price.
+
+Rule 1: logs are bps from the market's price level; `_s` counts from the hour's begin.
+Rule 2: at a full hour underlying, oracle and makers stand on an anchor that both hours can compute.
+Rule 3: without an outside price the oracle is the EMA of its own book that section 9 documents, and makers, who have
+nothing to follow, quote around what they think the underlying is worth.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from streaming.sim.markets.noise import Floats, Ints, generator_of, key_of, lattice, smooth
-from streaming.sim.scenario.characters import Character, Label
-from streaming.sim.scenario.universe import Market
+from streaming.sim.markets.levels import BOOK_STEP_S, HOUR_S, Books, Place, anchor_bps, basis_at, internal_oracle
+from streaming.sim.markets.noise import Floats, Ints, generator_of
+from streaming.sim.markets.regimes import vol_waves
+from streaming.sim.markets.sessions import activity, open_window
+from streaming.sim.scenario.universe import Session
 
-HOUR_S = 3600
+QUIET_S = 12.0
+"""No jump this long before a full hour, so that slow makers have arrived when the next hour begins."""
 _GRID_S = 0.25
 _GRID = int(HOUR_S / _GRID_S)
 _SLOTS = 1028
 """Oracle updates an hour: every 3.5 s, each up to 0.5 s late."""
-_QUIET_S = 12.0
-"""No jump this long before a full hour, so that slow makers have arrived when the next hour begins."""
 _BIG_STEP_BPS = 4.0
-_DAY_S = 24 * HOUR_S
-_BASIS_PERIOD_S = 2.5 * HOUR_S
-
-Flags = NDArray[np.bool_]
+_MOVE_BPS = 3.0
+_LEAD_MOVE_BPS = 1.2
+"""What makers who watch the underlying answer at once; smaller moves wait for their next quote."""
+_CLOSED_FACTOR = 0.15
+"""Jumps and shocks while there is no outside price, to those while there is one."""
+_KINDS = (
+    {Session.EQUITY, Session.INDEX, Session.PRE_IPO},
+    {Session.METAL, Session.ENERGY},
+    {Session.FX},
+    {Session.CRYPTO},
+)
+_SPIKE_LONG_RATIO = 0.15
+_SHARED_RATIO = 0.4
+"""Shocks that every kind of underlying feels; the others hit one kind."""
 
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """What drives one market-hour. Logs are bps from the market's price level, `_s` counts from the hour's begin."""
+    """What drives one market-hour."""
 
-    seed: int
-    hour: int
     oracle_ms: Ints
     oracle_px: Ints
     mark_px: Ints
@@ -37,93 +51,134 @@ class Path:
     """Where makers see the price from each instant of `maker_s` on (without basis)."""
     follow_s: Floats
     """Instants at which makers move noticeably, so the touch changes."""
+    big_s: Floats
+    """Those of them that answer a big step."""
+    late_s: tuple[Floats, Floats]
+    """Begin and end of the times in which makers still have to follow a true step."""
     basis_ts_s: Floats
     basis_bps: Floats
-    prev_day_px: float
+    """Slow difference between book and oracle, without the lasting one."""
 
 
-def session_factor(hour: int) -> float:
-    """Activity by UTC hour: 1 in the US session, less before and after, least at weekends."""
-    weekday, of_day = (hour // 24 + 3) % 7, hour % 24
-    if weekday >= 5:
-        return 0.4
-    if 13 <= of_day < 21:
-        return 1.2 if of_day in {14, 15, 20} else 1.0
-    return 0.7 if 8 <= of_day < 13 else 0.5
+def book_of(place: Place, rng: np.random.Generator) -> Floats:
+    """Return where makers who look at the underlying quote after every `BOOK_STEP_S` of an hour."""
+    step = int(BOOK_STEP_S / _GRID_S)
+    ts_s = place.hour * float(HOUR_S) + BOOK_STEP_S * np.arange(1.0, HOUR_S / BOOK_STEP_S + 1.0)
+    return _underlying(place, rng)[step::step] + basis_at(place, ts_s)
 
 
-def anchor_bps(seed: int, coin: str, hours: Ints) -> Floats:
-    """Log price at full hours: waves of days and weeks, a kick for every hour, a part common to all markets."""
-    ts_s = hours.astype(np.float64) * HOUR_S
-    total = np.zeros(hours.size)
-    for name, share in ((coin, 1.0), ("common", 0.6)):
-        total += share * 220.0 * smooth(key_of(seed, name, "weeks"), ts_s, 9.3 * _DAY_S)
-        total += share * 90.0 * smooth(key_of(seed, name, "days"), ts_s, 1.7 * _DAY_S)
-        total += share * 18.0 * lattice(key_of(seed, name, "hours"), hours)
-    return total
+def make_path(place: Place, books: Books, rng: np.random.Generator) -> Path:
+    """Draw one market-hour's underlying, oracle and makers.
 
-
-def make_path(seed: int, market: Market, character: Character, hour: int, rng: np.random.Generator) -> Path:
-    """Draw one market-hour's underlying, oracle and makers."""
-    underlying = _underlying(seed, market, character, hour, rng)
+    Args:
+        place: The hour.
+        books: Other hours of the market, for an oracle that follows its own book.
+        rng: Of the hour, as `book_of` had it.
+    """
+    market, character = place.market, place.character
+    underlying = _underlying(place, rng)
     slot_s: Floats = np.arange(_SLOTS, dtype=np.float64) * (HOUR_S / _SLOTS)
     slot_s[1:] += rng.uniform(0.0, 0.5, _SLOTS - 1)
-    oracle = underlying[(slot_s / _GRID_S).astype(np.int64)]
-    oracle[1:] += character.oracle_noise_bps * rng.standard_normal(_SLOTS - 1)
-    if character.follows_oracle:
-        maker_s, maker_bps = _followers(character, slot_s, oracle, rng)
+    basis_ts_s = place.hour * float(HOUR_S) + np.arange(0.0, HOUR_S + 1.0, 5.0)
+    basis = basis_at(place, basis_ts_s)
+    basis_at_slot = np.interp(slot_s, basis_ts_s - basis_ts_s[0], basis)
+    late = (np.empty(0), np.empty(0))
+    if not place.is_external:
+        maker_s, maker_bps = _leaders(underlying)
+        seen = underlying[(slot_s / _GRID_S).astype(np.int64)] + basis_at_slot
+        oracle = internal_oracle(place, slot_s, seen, books)
+        oracle[1:] += character.oracle_noise_bps * rng.standard_normal(_SLOTS - 1)
     else:
-        # Two grid steps behind the underlying: about a quarter of a second.
-        maker_s = np.concatenate([[0.0], (np.arange(_GRID) + 1.5) * _GRID_S])
-        maker_bps = np.concatenate([underlying[:1], underlying[:_GRID]])
-    basis_ts_s = hour * float(HOUR_S) + np.arange(0.0, HOUR_S + 1.0, 5.0)
-    basis = character.basis_bps * 1.6 * smooth(key_of(seed, market.coin, "basis"), basis_ts_s, _BASIS_PERIOD_S)
-    seen = maker_bps[np.searchsorted(maker_s, slot_s, side="right") - 1]
-    gap = np.interp(slot_s, basis_ts_s - basis_ts_s[0], basis) + seen - oracle
+        published_s = np.maximum(slot_s - character.oracle_lag_s, 0.0)
+        oracle = underlying[(published_s / _GRID_S).astype(np.int64)]
+        oracle[1:] += character.oracle_noise_bps * rng.standard_normal(_SLOTS - 1)
+        if character.maker == "oracle":
+            maker_s, maker_bps, late = _followers(place, slot_s, oracle, rng)
+        else:
+            maker_s, maker_bps = _leaders(underlying)
+        oracle = oracle + _spikes(place, slot_s, rng)
+    gap = basis_at_slot + maker_bps[np.searchsorted(maker_s, slot_s, side="right") - 1] - oracle
+    # The median of oracle, oracle + its EMA distance to the book, and the book.
+    lasting = basis_at_slot + character.offset_bps
+    gap = gap + character.offset_bps
+    mark = oracle + np.clip(gap, np.minimum(lasting, 0.0), np.maximum(lasting, 0.0))
     units = market.px * 10**market.px_decimals
-    moves = np.flatnonzero(np.abs(np.diff(maker_bps)) > (0.0 if character.follows_oracle else 3.0)) + 1
-    day_before = anchor_bps(seed, market.coin, np.array([hour - 24]))[0]
+    moved = np.abs(np.diff(maker_bps))
+    moves = np.flatnonzero(moved > (_LEAD_MOVE_BPS if maker_s.size > _GRID else 0.0)) + 1
     return Path(
-        seed=seed,
-        hour=hour,
-        oracle_ms=hour * HOUR_S * 1000 + np.rint(slot_s * 1000.0).astype(np.int64),
+        oracle_ms=place.hour * HOUR_S * 1000 + np.rint(slot_s * 1000.0).astype(np.int64),
         oracle_px=np.rint(units * np.exp(oracle * 1e-4)).astype(np.int64),
-        mark_px=np.rint(units * np.exp((oracle + 0.5 * gap) * 1e-4)).astype(np.int64),
+        mark_px=np.rint(units * np.exp(mark * 1e-4)).astype(np.int64),
         maker_s=maker_s,
         maker_bps=maker_bps,
         follow_s=maker_s[moves],
+        big_s=maker_s[moves[moved[moves - 1] >= _MOVE_BPS]],
+        late_s=late,
         basis_ts_s=basis_ts_s,
         basis_bps=basis,
-        prev_day_px=np.rint(units * np.exp(day_before * 1e-4)),
     )
 
 
-def _underlying(seed: int, market: Market, character: Character, hour: int, rng: np.random.Generator) -> Floats:
+def _underlying(place: Place, rng: np.random.Generator) -> Floats:
     """Fair log price every 0.25 s, from this hour's anchor to the next one's: diffusion, jumps, common shocks."""
-    begin, end = anchor_bps(seed, market.coin, np.array([hour, hour + 1]))
-    factor = session_factor(hour)
-    calm = np.exp(0.5 * lattice(key_of(seed, market.coin, "vol"), np.array([hour]))[0])
-    steps = market.vol_bps * factor * calm * np.sqrt(_GRID_S) * rng.standard_normal(_GRID)
-    jumps = rng.poisson(character.jump_rate_h * max(factor, 0.6))
-    sizes = character.jump_bps_min + rng.exponential(character.jump_bps_scale, jumps)
-    places = rng.integers(16, int((HOUR_S - _QUIET_S) / _GRID_S), jumps)
-    np.add.at(steps, places, sizes * rng.choice([-1.0, 1.0], jumps))
-    shocks = generator_of(seed, "common", hour)
-    common = shocks.poisson(0.5)
-    np.add.at(
-        steps,
-        shocks.integers(16, int((HOUR_S - _QUIET_S) / _GRID_S), common),
-        7.0 * shocks.standard_normal(common) * (0.6 if market.vol_bps < 0.5 else 1.0),
-    )
+    market, character, hour = place.market, place.character, place.hour
+    begin, end = (anchor_bps(place.seed, market.coin, each) for each in (hour, hour + 1))
+    factor = activity(market.session, hour)
+    news = 1.0 if place.is_external else _CLOSED_FACTOR
+    vol = market.vol_bps * factor * place.regime.vol_factor * np.sqrt(_GRID_S)
+    steps = np.repeat(vol * vol_waves(place.seed, market.coin, hour), _GRID // 60) * rng.standard_normal(_GRID)
+    places = _jump_places(place, max(factor, 0.6) * news, rng)
+    sizes = character.jump_bps_min + rng.exponential(character.jump_bps_scale, places.size)
+    np.add.at(steps, places, sizes * rng.choice([-1.0, 1.0], places.size))
+    shock_places, shocks = _shocks(place, news)
+    np.add.at(steps, shock_places, shocks)
     walk = np.concatenate([[0.0], np.cumsum(steps)])
     # A bridge: the drift that closes it is hundredths of a bp in 5 s, too small to be an edge.
     return np.asarray(begin + walk + np.linspace(0.0, 1.0, _GRID + 1) * (end - begin - walk[-1]))
 
 
-def _followers(character: Character, slot_s: Floats, oracle: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
+def _jump_places(place: Place, factor: float, rng: np.random.Generator) -> Ints:
+    """Draw when the underlying jumps: all over the hour, and once more in the half hour after the open."""
+    character = place.character
+    rate_h = character.jump_rate_h * factor * place.regime.jump_factor
+    last = int((HOUR_S - QUIET_S) / _GRID_S)
+    places = rng.integers(16, last, rng.poisson(rate_h))
+    window = open_window(place.market.session, place.hour)
+    if window is None or character.open_factor == 1.0:
+        return places
+    begin, end = (int(edge_s / _GRID_S) for edge_s in window)
+    extra = rng.poisson(rate_h * (character.open_factor - 1.0) * (window[1] - window[0]) / HOUR_S)
+    return np.concatenate([places, rng.integers(max(begin, 16), min(end, last), extra)])
+
+
+def _shocks(place: Place, news: float) -> tuple[Ints, Floats]:
+    """Draw the shocks of an hour, the same for all markets of the seed, as far as this market feels them."""
+    common = generator_of(place.seed, "common", place.hour)
+    count = common.poisson(0.5)
+    places = common.integers(16, int((HOUR_S - QUIET_S) / _GRID_S), count)
+    sizes = common.standard_normal(count)
+    is_shared = common.random(count) < _SHARED_RATIO
+    kinds = common.integers(0, len(_KINDS), count)
+    kind = next(at for at, sessions in enumerate(_KINDS) if place.market.session in sessions)
+    is_hit = is_shared | (kinds == kind)
+    beta = 0.6 if place.market.vol_bps < 0.5 else 1.0
+    return places[is_hit], place.character.shock_bps * beta * news * sizes[is_hit]
+
+
+def _leaders(underlying: Floats) -> tuple[Floats, Floats]:
+    """Makers that look at the underlying itself: two grid steps behind it, about a quarter of a second."""
+    maker_s = np.concatenate([[0.0], (np.arange(_GRID) + 1.5) * _GRID_S])
+    return maker_s, np.concatenate([underlying[:1], underlying[:_GRID]])
+
+
+def _followers(
+    place: Place, slot_s: Floats, oracle: Floats, rng: np.random.Generator
+) -> tuple[Floats, Floats, tuple[Floats, Floats]]:
     """Makers that quote around the oracle: quick after small steps, often slow after big ones, then in two moves."""
+    character = place.character
     step = np.diff(oracle, prepend=oracle[0])
-    is_slow = (np.abs(step) >= _BIG_STEP_BPS) & (rng.random(step.size) < character.slow_ratio)
+    slow_ratio = character.slow_ratio * place.regime.slow_factor
+    is_slow = (np.abs(step) >= _BIG_STEP_BPS) & (rng.random(step.size) < slow_ratio)
     slow = np.clip(character.slow_delay_s * np.exp(0.35 * rng.standard_normal(step.size)), 0.9, 6.0)
     delay = np.where(is_slow, slow, rng.uniform(0.06, 0.26, step.size))
     delay[0] = 0.0
@@ -136,73 +191,22 @@ def _followers(character: Character, slot_s: Floats, oracle: Floats, rng: np.ran
     ranks = ranks[order]
     # A move that a later step has overtaken does not happen.
     alive = ranks >= np.maximum.accumulate(ranks)
-    return at[order][alive], target[order][alive]
+    late = (slot_s[is_slow], (slot_s + delay + rest)[is_slow])
+    return at[order][alive], target[order][alive], late
 
 
-@dataclass(frozen=True, slots=True)
-class Windows:
-    """Short troubles of an hour: (begin_s, end_s, kind), and standstills of the book."""
-
-    troubles: tuple[tuple[float, float, str], ...]
-    freezes: Floats
-    """Begin and end in turn, increasing."""
-
-    @property
-    def edges_s(self) -> Floats:
-        """Instants at which the touch must change."""
-        return np.array([edge for begin, end, _ in self.troubles for edge in (begin, end)])
-
-    def is_frozen(self, ts_s: Floats) -> Flags:
-        """Whether the book stands still."""
-        return np.asarray(np.searchsorted(self.freezes, ts_s) % 2 == 1)
-
-    def spread_factor(self, ts_s: Floats) -> Floats:
-        """How much wider than usual the book is."""
-        factor = np.ones(ts_s.size)
-        for begin, end, kind in self.troubles:
-            if kind == "wide":
-                factor[(ts_s >= begin) & (ts_s < end)] = 8.0
-        return factor
-
-    def apply(self, ts_s: Floats, bid: Ints, ask: Ints) -> tuple[Ints, Ints, Flags, Flags]:
-        """Return prices with locks and crosses, and where bid and ask are missing."""
-        bid_gone, ask_gone = np.zeros(ts_s.size, dtype=np.bool_), np.zeros(ts_s.size, dtype=np.bool_)
-        for begin, end, kind in self.troubles:
-            inside = (ts_s >= begin) & (ts_s < end)
-            if kind in {"no_bid", "empty"}:
-                bid_gone |= inside
-            if kind in {"no_ask", "empty"}:
-                ask_gone |= inside
-            if kind == "locked":
-                bid = np.where(inside, ask, bid)
-            if kind == "crossed":
-                bid, ask = np.where(inside, ask, bid), np.where(inside, bid, ask)
-        return bid, ask, bid_gone, ask_gone
-
-
-_TROUBLES: tuple[tuple[str, float, float], ...] = (
-    ("no_bid", 0.1, 1.5),
-    ("no_ask", 0.1, 1.5),
-    ("empty", 0.03, 1.0),
-    ("locked", 0.02, 0.1),
-    ("crossed", 0.01, 0.1),
-    ("wide", 0.1, 15.0),
-)
-"""Kind, chance in an hour, mean length in seconds."""
-
-
-def make_windows(character: Character, rng: np.random.Generator) -> Windows:
-    """Draw the troubles of one hour; they end within it. A market that freezes has no other trouble."""
-    if character.label is Label.FROZEN_QUOTE:
-        lengths = np.empty(400)
-        lengths[0::2] = rng.exponential(character.freeze_s / 2, 200) + 3.0
-        lengths[1::2] = np.clip(rng.exponential(character.freeze_s, 200), 8.0, 300.0)
-        edges = np.cumsum(lengths)
-        count = int(np.searchsorted(edges, HOUR_S - 2 * _QUIET_S))
-        return Windows(troubles=(), freezes=edges[: count - count % 2])
-    troubles = []
-    for kind, chance, mean_s in _TROUBLES:
-        draw, begin, length = rng.random(), rng.uniform(60.0, HOUR_S - 120.0), rng.exponential(mean_s)
-        if draw < chance:
-            troubles.append((begin, begin + min(0.1 + length, 50.0), kind))
-    return Windows(troubles=tuple(troubles), freezes=np.empty(0))
+def _spikes(place: Place, slot_s: Floats, rng: np.random.Generator) -> Floats:
+    """Steps of the oracle without a cause, each taken back with the next update or the one after."""
+    character = place.character
+    spikes = np.zeros(slot_s.size)
+    if not character.spike_rate_h:
+        return spikes
+    rate_h = character.spike_rate_h * max(activity(place.market.session, place.hour), 0.6) * place.regime.jump_factor
+    last = int(np.searchsorted(slot_s, HOUR_S - QUIET_S)) - 3
+    begins = rng.integers(4, last, rng.poisson(rate_h))
+    sizes = character.spike_bps_min + rng.exponential(character.spike_bps_scale, begins.size)
+    sizes *= rng.choice([-1.0, 1.0], begins.size)
+    ends = begins + 1 + (rng.random(begins.size) < _SPIKE_LONG_RATIO)
+    np.add.at(spikes, begins, sizes)
+    np.add.at(spikes, ends, -sizes)
+    return np.cumsum(spikes)

@@ -40,6 +40,7 @@ _MARKETS = (
 def _stale(rate: float, delay_s: float, scale: float = 5.0, slow: float = 0.85) -> Character:
     return Character(
         label=Label.STALE_QUOTE,
+        is_always_open=True,
         jump_rate_h=rate,
         jump_bps_min=8.0,
         jump_bps_scale=scale,
@@ -52,6 +53,7 @@ def _stale(rate: float, delay_s: float, scale: float = 5.0, slow: float = 0.85) 
 def _basis(amplitude_bps: float) -> Character:
     return Character(
         label=Label.STANDING_BASIS,
+        is_always_open=True,
         jump_rate_h=1.0,
         jump_bps_min=5.0,
         jump_bps_scale=3.0,
@@ -63,6 +65,7 @@ def _basis(amplitude_bps: float) -> Character:
 def _frozen(freeze_s: float) -> Character:
     return Character(
         label=Label.FROZEN_QUOTE,
+        is_always_open=True,
         jump_rate_h=1.0,
         jump_bps_min=5.0,
         jump_bps_scale=3.0,
@@ -71,34 +74,36 @@ def _frozen(freeze_s: float) -> Character:
     )
 
 
-def _noise(rate: float = 2.0, oracle_noise_bps: float = 0.3) -> Character:
+def _lagging(rate: float = 2.0, oracle_noise_bps: float = 0.3) -> Character:
     return Character(
-        label=Label.NOISE,
+        label=Label.LAGGING_ORACLE,
+        is_always_open=True,
         jump_rate_h=rate,
         jump_bps_min=5.0,
         jump_bps_scale=3.0,
         bbo_rate_s=1.12,
+        maker="underlying",
         oracle_noise_bps=oracle_noise_bps,
     )
 
 
 _CHARACTERS = {
-    "xyz:XYZ100": _noise(),
+    "xyz:XYZ100": _lagging(),
     "xyz:TSLA": _stale(rate=4.0, delay_s=2.2),
     "xyz:NVDA": _stale(rate=5.0, delay_s=2.0),
-    "xyz:GOLD": _noise(rate=1.0),
+    "xyz:GOLD": _lagging(rate=1.0),
     "xyz:HOOD": _stale(rate=3.0, delay_s=2.4, scale=4.0, slow=0.7),
     "xyz:INTC": _stale(rate=4.0, delay_s=2.6, scale=6.0),
     "xyz:PLTR": _stale(rate=3.5, delay_s=2.4, scale=6.0),
     "xyz:COIN": _basis(amplitude_bps=16.0),
     "xyz:META": _frozen(freeze_s=45.0),
-    "xyz:AAPL": _noise(rate=3.0),
+    "xyz:AAPL": _lagging(rate=3.0),
     "xyz:MSFT": _stale(rate=3.5, delay_s=2.2),
     "xyz:ORCL": _basis(amplitude_bps=12.0),
-    "xyz:GOOGL": _noise(rate=3.0, oracle_noise_bps=0.5),
+    "xyz:GOOGL": _lagging(rate=3.0, oracle_noise_bps=0.5),
     "xyz:AMZN": _frozen(freeze_s=35.0),
-    "BTC": _noise(),
-    "ETH": _noise(),
+    "BTC": _lagging(),
+    "ETH": _lagging(),
 }
 
 DEMO = Scenario(

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+_USD_MAX = 10**12
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
@@ -34,7 +35,9 @@ class VenueRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     network: Literal["testnet", "mainnet"] = "testnet"
     """Which signatures it accepts: source `b` and `Testnet`, or source `a` and `Mainnet`."""
-    initial_balance_usd: Annotated[Decimal, msgspec.Meta(ge=0)] = Decimal(10_000)
+    is_open: bool = True
+    """Whether an unknown signer is a new account; false answers that it does not exist."""
+    initial_balance_usd: Decimal = Decimal(10_000)
     """What an address seen for the first time has on every dex."""
     taker_delay_ms: Annotated[int, msgspec.Meta(ge=0, le=60_000)] = 200
     """From arrival to the block an action with an IOC or GTC order may enter."""
@@ -42,7 +45,20 @@ class VenueRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """The same for cancels, ALO orders and everything else."""
     commit_ms: Annotated[int, msgspec.Meta(ge=0, le=60_000)] = 136
     """From the block to the answer: two blocks."""
-    schedule_cancel_volume_usd: Annotated[Decimal, msgspec.Meta(ge=0)] = Decimal(1_000_000)
-    price_band_ratio: Annotated[Decimal, msgspec.Meta(gt=0, le=1)] = Decimal("0.8")
+    schedule_cancel_volume_usd: Decimal = Decimal(1_000_000)
+    price_band_ratio: Decimal = Decimal("0.8")
     """An order further than this from the reference price is refused."""
     limits: LimitRules = LimitRules()
+
+    def __post_init__(self) -> None:
+        """Refuse impossible amounts; msgspec has no bounds for decimals.
+
+        Raises:
+            ValueError: Naming the key.
+        """
+        for name in ("initial_balance_usd", "schedule_cancel_volume_usd"):
+            amount: Decimal = getattr(self, name)
+            if not (amount.is_finite() and 0 <= amount <= _USD_MAX):
+                raise ValueError(f"{name}: expected 0 to {_USD_MAX:,}, found {amount}")
+        if not (self.price_band_ratio.is_finite() and 0 < self.price_band_ratio <= 1):
+            raise ValueError(f"price_band_ratio: expected above 0 and at most 1, found {self.price_band_ratio}")

@@ -13,6 +13,10 @@ from typing import Annotated, Literal
 import msgspec
 
 VALIDATOR_DEX = ""
+FEE_SCALE_MAX, FEE_SCALE_MAX_GROWTH = 3, 10
+"""Highest `fee_scale` of a market, and of one in growth mode."""
+COLLATERAL_NAMES = {0: "USDC", 235: "USDE", 268: "USDT0", 360: "USDH"}
+"""Index of a token on the wire → its name."""
 
 Ratio = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Positive = Annotated[float, msgspec.Meta(gt=0.0)]

@@ -10,6 +10,8 @@ from streaming.sim.markets.generator import NONE, MarketHour
 from streaming.sim.scenario.universe import Market
 
 _E10, _E6 = 10, 6
+TEXT_COUNT_MAX = 50_000
+"""Texts remembered of a market's prices, and of its sizes; a venue runs for weeks."""
 
 
 def text_of(units: int, decimals: int) -> str:
@@ -23,7 +25,7 @@ def text_of(units: int, decimals: int) -> str:
 
 
 class Texts(dict[int, str]):
-    """Scaled integer → wire text, remembered: the same prices come again and again."""
+    """Scaled integer → wire text, remembered up to a number: the same prices come again and again."""
 
     def __init__(self, decimals: int) -> None:
         """Make texts of integers with this many decimals."""
@@ -32,6 +34,8 @@ class Texts(dict[int, str]):
 
     def __missing__(self, units: int) -> str:
         text = text_of(units, self._decimals)
+        if len(self) >= TEXT_COUNT_MAX:
+            self.clear()
         self[units] = text
         return text
 
@@ -58,6 +62,11 @@ class MarketTexts:
             return "null"
         # How many orders stand there is nobody's business yet; it only has to look like a count.
         return f'{{"px":"{self._px[px]}","sz":"{self._sz[sz]}","n":{1 + sz % 7}}}'
+
+    def touch(self, hour: MarketHour, row: int) -> list[dict[str, str | int] | None]:
+        """Return `[bid, ask]` of one row, equal to what its `bbo` frame says."""
+        sides = ((hour.bid_px[row], hour.bid_sz[row]), (hour.ask_px[row], hour.ask_sz[row]))
+        return [None if px == NONE else self.level(int(px), int(sz), 1 + int(sz) % 7) for px, sz in sides]
 
     def ctx(self, hour: MarketHour, row: int) -> dict[str, str | list[str] | None]:
         """Return the asset context of one row, as `metaAndAssetCtxs` and `activeAssetCtx` have it."""
