@@ -21,11 +21,13 @@ from streaming.contracts.paths import journal_folder
 from streaming.shell.process.lock import InstanceLock
 from streaming.shell.process.sockets import ports_of
 
+UNLIMITED = Path(__file__).parents[1] / "fixtures" / "unlimited.toml"
+
 
 @pytest.fixture(scope="module")
 def venue() -> Iterator[str]:
     """A simulated venue; yields its port."""
-    with running("venue", "--port", "0") as child:
+    with running("venue", "--port", "0", "--scenario", str(UNLIMITED)) as child:
         yield str(child.said["port"])
         assert child.end() == 0
 

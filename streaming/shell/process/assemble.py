@@ -6,7 +6,7 @@ from random import Random
 
 import aiohttp
 
-from streaming.core.errors import PreflightRefused, VenueError
+from streaming.core.errors import PreflightRefused, RateLimited, VenueError
 from streaming.core.market import MarketSpec
 from streaming.core.registry import RegistryPlan
 from streaming.core.state import SessionInfo
@@ -60,7 +60,8 @@ async def checked_plan(config: Config, client: InfoClient) -> RegistryPlan:
             user_channels=USER_CHANNELS,
         )
     except VenueError as error:
-        hint = "; start it with `hip3 venue`" if config.venue == "sim" else "; try again later"
+        is_absent = config.venue == "sim" and not isinstance(error, RateLimited)
+        hint = "; start it with `hip3 venue`" if is_absent else "; try again later"
         raise PreflightRefused((f"venue {config.venue}: {error}{hint}",)) from error
     if plan.refusals:
         raise PreflightRefused(plan.refusals)
