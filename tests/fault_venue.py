@@ -19,7 +19,7 @@ from streaming.sim.scenario.faults import FaultSpec
 from streaming.sim.scenario.rules import LimitRules, VenueRules
 from streaming.sim.scenario.scenario import Scenario
 from streaming.sim.scenario.universe import Universe
-from streaming.sim.venue.faults import VenueFaults
+from streaming.sim.venue.faults.faults import VenueFaults
 from streaming.sim.venue.server import GREETING, VenueServer
 
 NVDA, TSLA, BTC = "xyz:NVDA", "xyz:TSLA", "BTC"

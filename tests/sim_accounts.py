@@ -6,12 +6,12 @@ from decimal import Decimal
 from sim_market_view import NVDA, START_MS, FakeView, small_universe
 
 from streaming.core.units import ZERO
-from streaming.sim.exchange.accounts import Accounts
+from streaming.sim.exchange.accounts.accounts import Accounts
+from streaming.sim.exchange.accounts.executions import Execution
+from streaming.sim.exchange.accounts.liquidation import Liquidator
+from streaming.sim.exchange.accounts.settlement import Settlements
 from streaming.sim.exchange.events import Json
-from streaming.sim.exchange.executions import Execution
 from streaming.sim.exchange.ids import Ids
-from streaming.sim.exchange.liquidation import Liquidator
-from streaming.sim.exchange.settlement import Settlements
 from streaming.sim.scenario.rules import VenueRules
 
 ANN, BOB = (f"0x{name * 20}" for name in ("aa", "bb"))

@@ -10,10 +10,10 @@ from sim_market_view import START_MS
 from streaming.sim.markets.generator import BLOCK_MS, Generator
 from streaming.sim.scenario.demo import DEMO
 from streaming.sim.scenario.scenario import Scenario
-from streaming.sim.venue.clients import Client
+from streaming.sim.venue.feed.clients import Client
+from streaming.sim.venue.feed.subscriptions import Topic, wanted
 from streaming.sim.venue.hooks import VenueHooks
-from streaming.sim.venue.subscriptions import Topic, wanted
-from streaming.sim.venue.tape import HourSource
+from streaming.sim.venue.market.tape import HourSource
 from streaming.sim.venue.venue import Venue
 
 Json = Any

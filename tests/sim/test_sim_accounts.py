@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from sim_accounts import ANN, BOB, Claim, Floor
 from sim_market_view import BTC, FOO, GOLD, NVDA, START_MS
 
-from streaming.sim.exchange import refusals
-from streaming.sim.exchange.executions import LiquidationMark
-from streaming.sim.exchange.transfers import Transfer, change_class, send, send_usd
+from streaming.sim.exchange.accounts.executions import LiquidationMark
+from streaming.sim.exchange.accounts.transfers import Transfer, change_class, send, send_usd
+from streaming.sim.exchange.requests import refusals
 
 D = Decimal
 SIZES = st.integers(-40, 40).filter(bool).map(lambda lots: D(lots) / 10)

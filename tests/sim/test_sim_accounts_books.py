@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from sim_accounts import ANN, BOB, Claim, Floor
 from sim_market_view import FOO, GOLD, NVDA
 
-from streaming.sim.exchange.funding import settle_hour
-from streaming.sim.exchange.leverage import change_isolated_margin
-from streaming.sim.exchange.transfers import Transfer, send
+from streaming.sim.exchange.accounts.funding import settle_hour
+from streaming.sim.exchange.accounts.leverage import change_isolated_margin
+from streaming.sim.exchange.accounts.transfers import Transfer, send
 
 D = Decimal
 DEXES = ("", "xyz", "abc")

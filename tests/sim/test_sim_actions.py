@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streaming.hyperliquid.signing import action_hash
-from streaming.sim.exchange import account_actions as act
-from streaming.sim.exchange import actions, refusals
-from streaming.sim.exchange.actions import SignedRequest, Unreadable, read_request
+from streaming.sim.exchange.requests import account_actions as act
+from streaming.sim.exchange.requests import actions, refusals
+from streaming.sim.exchange.requests.actions import SignedRequest, Unreadable, read_request
 
 Json = Any
 USER = f"0x{'ab' * 20}"

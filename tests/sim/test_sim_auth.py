@@ -6,9 +6,9 @@ from sim_market_view import START_MS
 from sim_requests import Wallet, order_action, order_item
 
 from streaming.hyperliquid.signing import action_hash, l1_digest, sign_digest, user_signed_digest
-from streaming.sim.exchange.actions import SignedRequest, read_request
-from streaming.sim.exchange.auth import Authority, Authorized
-from streaming.sim.exchange.refusals import Refusal
+from streaming.sim.exchange.requests.actions import SignedRequest, read_request
+from streaming.sim.exchange.requests.auth import Authority, Authorized
+from streaming.sim.exchange.requests.refusals import Refusal
 from streaming.sim.scenario.rules import VenueRules
 
 Json = Any

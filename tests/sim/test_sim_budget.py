@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming.sim.exchange import refusals
-from streaming.sim.exchange.budget import Budget
-from streaming.sim.exchange.refusals import Refusal
+from streaming.sim.exchange.requests import refusals
+from streaming.sim.exchange.requests.budget import Budget
+from streaming.sim.exchange.requests.refusals import Refusal
 from streaming.sim.scenario.rules import LimitRules
 
 ANN, BOB = "0xaa", "0xbb"

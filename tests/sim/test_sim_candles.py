@@ -10,7 +10,7 @@ from sim_requests import Wallet, order_action, order_item
 from venue_bench import NOW_MS, Bench
 
 from streaming.sim.markets.generator import HOUR_MS
-from streaming.sim.venue.candles import HISTORY_HOURS, INTERVALS_MS, begin_of, end_of
+from streaming.sim.venue.market.candles import HISTORY_HOURS, INTERVALS_MS, begin_of, end_of
 
 NVDA = "xyz:NVDA"
 MINUTE_MS = 60_000

@@ -17,9 +17,9 @@ from streaming.sim.markets.generator import Generator
 from streaming.sim.scenario.demo import DEMO
 from streaming.sim.scenario.rules import LimitRules
 from streaming.sim.scenario.scenario import Scenario
+from streaming.sim.venue.feed.subscriptions import Topic
 from streaming.sim.venue.hooks import HttpAnswer, Outgoing, Peer, VenueHooks
 from streaming.sim.venue.server import GREETING, VenueServer, system_now_ms
-from streaming.sim.venue.subscriptions import Topic
 
 NVDA, NVDA_ASSET = "xyz:NVDA", 110_002
 Frame = dict[str, Any]

@@ -8,6 +8,7 @@ from sim_market_view import FOO, NVDA, START_MS
 from sim_requests import BLOCK_MS, SETTLED_MS, Venue, Wallet, order_action, order_item
 from typing_extensions import override
 
+from streaming.sim.exchange.accounts.settlement import DELEVERAGED
 from streaming.sim.exchange.events import (
     AccountChanged,
     Answered,
@@ -20,7 +21,6 @@ from streaming.sim.exchange.events import (
 )
 from streaming.sim.exchange.exchange import Refused
 from streaming.sim.exchange.hooks import ExchangeHooks
-from streaming.sim.exchange.settlement import DELEVERAGED
 from streaming.sim.exchange.view import PublicTrade
 
 HOUR_MS = 3_600_000

@@ -11,10 +11,10 @@ import pytest
 from sim_market_view import NVDA, START_MS
 from sim_requests import Venue, Wallet, order_action, order_item
 
-from streaming.sim.exchange import accounts as accounts_module
-from streaming.sim.exchange import auth as auth_module
-from streaming.sim.exchange.refusals import must_deposit
-from streaming.sim.venue.info_users import BODIES
+from streaming.sim.exchange.accounts import accounts as accounts_module
+from streaming.sim.exchange.requests import auth as auth_module
+from streaming.sim.exchange.requests.refusals import must_deposit
+from streaming.sim.venue.info.users import BODIES
 
 REST = order_action(order_item(True, "180", "1", tif="Alo"))
 EXTRAS = {"startTime": 0, "coin": NVDA, "oid": 1, "builder": "0x" + "11" * 20}

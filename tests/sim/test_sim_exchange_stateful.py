@@ -10,11 +10,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from sim_market_view import NVDA, START_MS, FakeView, small_universe
 from sim_requests import BLOCK_MS, SETTLED_MS, Venue, Wallet, order_item
 
-from streaming.sim.exchange.accounts import Accounts
+from streaming.sim.exchange.accounts.accounts import Accounts
 from streaming.sim.exchange.events import Answered, Filled, Json, OrderUpdated, Traded
 from streaming.sim.exchange.ids import Ids
-from streaming.sim.exchange.matching import Matcher, Moment
-from streaming.sim.exchange.orders import Order, OrderStore
+from streaming.sim.exchange.orders.matching import Matcher, Moment
+from streaming.sim.exchange.orders.orders import Order, OrderStore
 from streaming.sim.exchange.outbox import Outbox
 from streaming.sim.exchange.view import PublicTrade
 from streaming.sim.scenario.rules import VenueRules

@@ -15,10 +15,10 @@ from streaming.sim.scenario.fault_kinds import KINDS
 from streaming.sim.scenario.fault_kinds_exchange import REJECT_CODES
 from streaming.sim.scenario.faults import FaultSpec
 from streaming.sim.scenario.load import load_scenario
-from streaming.sim.venue import fault_board
-from streaming.sim.venue.admin import Admin
-from streaming.sim.venue.fault_board import FaultBoard
-from streaming.sim.venue.fault_exchange import REJECT_TEXTS
+from streaming.sim.venue.faults import board as fault_board
+from streaming.sim.venue.faults.admin import Admin
+from streaming.sim.venue.faults.board import FaultBoard
+from streaming.sim.venue.faults.exchange import REJECT_TEXTS
 
 HERE = Path(__file__).resolve().parent
 MATRIX = HERE.parent.parent.parent / "shared" / "design" / "reliability.md"

@@ -7,9 +7,9 @@ import pytest
 from fault_venue import BTC, NVDA, TSLA, FaultVenue, with_fault_venue
 from sim_requests import Wallet, order_action
 
-from streaming.sim.exchange import refusals
+from streaming.sim.exchange.requests import refusals
 from streaming.sim.scenario.fault_kinds_exchange import REJECT_CODES
-from streaming.sim.venue.fault_exchange import REJECT_TEXTS
+from streaming.sim.venue.faults.exchange import REJECT_TEXTS
 
 
 async def answer_of(venue: FaultVenue, wallet: Wallet, **item: object) -> tuple[int, bytes]:

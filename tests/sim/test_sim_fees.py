@@ -6,7 +6,7 @@ import pytest
 from sim_market_view import market
 
 from streaming.core.units import BPS
-from streaming.sim.exchange.fees import (
+from streaming.sim.exchange.accounts.fees import (
     DAY_MS,
     Volumes,
     builder_fee_usd,

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from sim_accounts import ANN, BOB, Floor
 from sim_market_view import GOLD, NVDA, START_MS
 
+from streaming.sim.exchange.accounts.funding import cum_funding_body, hours_due, settle_hour
 from streaming.sim.exchange.events import AccountChanged, UserEvent
-from streaming.sim.exchange.funding import cum_funding_body, hours_due, settle_hour
 from streaming.sim.exchange.texts import ZERO_HASH
 from streaming.sim.exchange.times import HOUR_MS
 

@@ -15,7 +15,7 @@ from streaming.sim.markets.generator import BLOCK_MS, HOUR_MS, NONE, Generator, 
 from streaming.sim.scenario.characters import Character, Label
 from streaming.sim.scenario.demo import DEMO
 from streaming.sim.scenario.universe import Market
-from streaming.sim.venue.wire import text_of
+from streaming.sim.venue.market.wire import text_of
 
 MONDAY = 494_856  # 2026-06-15T00Z
 COINS = [market.coin for market in DEMO.universe.builder_markets]

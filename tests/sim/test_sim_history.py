@@ -27,8 +27,8 @@ from streaming.sim.history.writers import DayWritten, clear, days_before, is_wri
 from streaming.sim.markets.generator import Generator
 from streaming.sim.scenario.demo import DEMO
 from streaming.sim.scenario.load import load_scenario
-from streaming.sim.venue.tape import Tape
-from streaming.sim.venue.wire import MarketTexts
+from streaming.sim.venue.market.tape import Tape
+from streaming.sim.venue.market.wire import MarketTexts
 
 DAY = "2026-06-15"
 

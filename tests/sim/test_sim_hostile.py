@@ -29,15 +29,17 @@ from streaming.sim.exchange.view import Listed
 from streaming.sim.markets.generator import BLOCK_MS, HOUR_MS, Generator
 from streaming.sim.scenario.demo import DEMO
 from streaming.sim.scenario.rules import LimitRules
-from streaming.sim.venue import clients, desk, server, tape
-from streaming.sim.venue.clients import Client
-from streaming.sim.venue.due import TOPICS_PER_STEP
+from streaming.sim.venue import desk, server
+from streaming.sim.venue.feed import clients
+from streaming.sim.venue.feed.clients import Client
+from streaming.sim.venue.feed.due import TOPICS_PER_STEP
+from streaming.sim.venue.feed.subscriptions import UnreadableError, UnsupportedError, wanted
 from streaming.sim.venue.hooks import Overrides, VenueHooks
+from streaming.sim.venue.market import tape
+from streaming.sim.venue.market.tape import Tape
+from streaming.sim.venue.market.wire import TEXT_COUNT_MAX, Texts
 from streaming.sim.venue.server import GREETING, VenueServer
-from streaming.sim.venue.subscriptions import UnreadableError, UnsupportedError, wanted
-from streaming.sim.venue.tape import Tape
 from streaming.sim.venue.venue import Venue
-from streaming.sim.venue.wire import TEXT_COUNT_MAX, Texts
 
 Json = Any
 NVDA, NVDA_ASSET = "xyz:NVDA", 110_002
@@ -547,7 +549,7 @@ def test_player_fast_ctxs_of_a_late_listener_end_where_the_others_do(monkeypatch
         said.append(ctxs)
         return json.dumps(ctxs)
 
-    monkeypatch.setattr("streaming.sim.venue.player._deflated", noted)
+    monkeypatch.setattr("streaming.sim.venue.feed.player._deflated", noted)
     prices = iter(("1.0", "2.0", "1.0"))
     bench.listen(type="fastAssetCtxs")
 

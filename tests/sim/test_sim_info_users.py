@@ -7,13 +7,13 @@ import pytest
 from sim_accounts import ANN, BOB
 from sim_market_view import BTC, FOO, GOLD, NVDA, START_MS, FakeView, small_universe
 
-from streaming.sim.exchange.clearing import Setting
+from streaming.sim.exchange.accounts.clearing import Setting
+from streaming.sim.exchange.accounts.executions import Execution
 from streaming.sim.exchange.exchange import Exchange
-from streaming.sim.exchange.executions import Execution
-from streaming.sim.exchange.orders import Order
+from streaming.sim.exchange.orders.orders import Order
 from streaming.sim.scenario.rules import VenueRules
-from streaming.sim.venue.info_users import BODIES, EMPTY
-from streaming.sim.venue.requests import BadShapeError, NullError
+from streaming.sim.venue.info.requests import BadShapeError, NullError
+from streaming.sim.venue.info.users import BODIES, EMPTY
 
 D = Decimal
 Json = Any

@@ -6,9 +6,9 @@ import pytest
 from sim_accounts import ANN, Claim, Floor
 from sim_market_view import BTC, FOO, GOLD, NVDA, START_MS
 
-from streaming.sim.exchange import refusals
-from streaming.sim.exchange.clearing import Setting
-from streaming.sim.exchange.leverage import change_isolated_margin, set_leverage, top_up_isolated_margin
+from streaming.sim.exchange.accounts.clearing import Setting
+from streaming.sim.exchange.accounts.leverage import change_isolated_margin, set_leverage, top_up_isolated_margin
+from streaming.sim.exchange.requests import refusals
 
 D = Decimal
 

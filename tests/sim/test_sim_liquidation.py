@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 from sim_accounts import ANN, BOB, Floor
 from sim_market_view import FOO, GOLD, NVDA, START_MS
 
+from streaming.sim.exchange.accounts.liquidation import COOLDOWN_MS
+from streaming.sim.exchange.accounts.margin import maintenance_usd
+from streaming.sim.exchange.accounts.settlement import DELEVERAGED
 from streaming.sim.exchange.events import AccountChanged, Filled, UserEvent
-from streaming.sim.exchange.liquidation import COOLDOWN_MS
-from streaming.sim.exchange.margin import maintenance_usd
-from streaming.sim.exchange.settlement import DELEVERAGED
 
 D = Decimal
 

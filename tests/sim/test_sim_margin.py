@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming.sim.exchange.clearing import Clearinghouse, Setting
-from streaming.sim.exchange.margin import (
+from streaming.sim.exchange.accounts.clearing import Clearinghouse, Setting
+from streaming.sim.exchange.accounts.margin import (
     cross_value_usd,
     liquidation_px,
     maintenance_usd,
@@ -16,7 +16,7 @@ from streaming.sim.exchange.margin import (
     needed_usd,
     withdrawable_usd,
 )
-from streaming.sim.exchange.positions import Position
+from streaming.sim.exchange.accounts.positions import Position
 from streaming.sim.exchange.texts import cut_usd, ratio_text
 
 D = Decimal

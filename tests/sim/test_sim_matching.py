@@ -3,11 +3,11 @@ from decimal import Decimal
 import pytest
 from sim_market_view import GOLD, NVDA, START_MS, FakeView, small_universe
 
-from streaming.sim.exchange.accounts import Accounts
+from streaming.sim.exchange.accounts.accounts import Accounts
 from streaming.sim.exchange.events import Filled, OrderUpdated, Traded, UserEvent
 from streaming.sim.exchange.ids import Ids
-from streaming.sim.exchange.matching import Matcher, Moment
-from streaming.sim.exchange.orders import Order, OrderStore, Tif
+from streaming.sim.exchange.orders.matching import Matcher, Moment
+from streaming.sim.exchange.orders.orders import Order, OrderStore, Tif
 from streaming.sim.exchange.outbox import Outbox
 from streaming.sim.exchange.view import PublicTrade
 from streaming.sim.scenario.rules import VenueRules

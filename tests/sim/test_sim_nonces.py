@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming.sim.exchange.nonces import AHEAD_MS, KEPT_COUNT, PAST_MS, Nonces
+from streaming.sim.exchange.requests.nonces import AHEAD_MS, KEPT_COUNT, PAST_MS, Nonces
 
 ANN, BOB = "0xaa", "0xbb"
 NOW_MS = 1_790_000_000_000

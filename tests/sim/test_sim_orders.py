@@ -8,10 +8,10 @@ from sim_market_view import BTC, GOLD, NVDA
 from sim_requests import Venue, Wallet, order_action, order_item
 from typing_extensions import override
 
-from streaming.sim.exchange.checks import market_ntl_max
 from streaming.sim.exchange.events import Filled, Json, OrderUpdated
 from streaming.sim.exchange.hooks import ExchangeHooks
-from streaming.sim.exchange.orders import REMEMBERED_COUNT
+from streaming.sim.exchange.orders.checks import market_ntl_max
+from streaming.sim.exchange.orders.orders import REMEMBERED_COUNT
 
 CLOID = "0x0000000000000000000000000000abcd"
 

@@ -14,7 +14,7 @@ from streaming.hyperliquid.decode import decode_frame
 from streaming.sim.markets.generator import BLOCK_MS, HOUR_MS
 from streaming.sim.scenario.demo import DEMO
 from streaming.sim.venue.hooks import Overrides, Touch, VenueHooks
-from streaming.sim.venue.wire import MarketTexts
+from streaming.sim.venue.market.wire import MarketTexts
 
 NVDA = "xyz:NVDA"
 NVDA_ASSET = 110_002

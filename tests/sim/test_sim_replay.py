@@ -19,7 +19,7 @@ from streaming.shell.info.rest import InfoClient
 from streaming.sim.markets.generator import HOUR_MS, NONE, MarketHour
 from streaming.sim.replay.recording import Recording, read_recording
 from streaming.sim.replay.source import ReplaySource
-from streaming.sim.venue.faults import VenueFaults
+from streaming.sim.venue.faults.faults import VenueFaults
 from streaming.sim.venue.server import GREETING, VenueServer
 
 START_MS = START_TS_NS // 1_000_000

@@ -24,11 +24,11 @@ from streaming.shell.info.registry import load_registry
 from streaming.shell.info.rest import InfoClient
 from streaming.sim.history.listing import specs_of, statuses_of
 from streaming.sim.scenario.demo import DEMO
-from streaming.sim.venue import clients
-from streaming.sim.venue.clients import Client
-from streaming.sim.venue.info import post_response
+from streaming.sim.venue.feed import clients
+from streaming.sim.venue.feed.clients import Client
+from streaming.sim.venue.feed.subscriptions import AbortError, UnreadableError, UnsupportedError, wanted
+from streaming.sim.venue.info.answers import post_response
 from streaming.sim.venue.server import GREETING, PortOccupiedError, VenueServer
-from streaming.sim.venue.subscriptions import AbortError, UnreadableError, UnsupportedError, wanted
 
 BENCH = Bench()
 

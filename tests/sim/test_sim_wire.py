@@ -13,8 +13,8 @@ from streaming.sim.history.feed import GENERATION, Feed, merged
 from streaming.sim.markets.generator import NONE, Generator
 from streaming.sim.scenario.demo import DEMO
 from streaming.sim.scenario.universe import Market
-from streaming.sim.venue.books import FAST_LEVELS, SLOW_LEVELS, book
-from streaming.sim.venue.wire import MarketTexts, frame, text_of
+from streaming.sim.venue.market.books import FAST_LEVELS, SLOW_LEVELS, book
+from streaming.sim.venue.market.wire import MarketTexts, frame, text_of
 
 HOUR = 494_870
 GENERATOR = Generator(7, DEMO)

@@ -15,10 +15,10 @@ from streaming.sim.exchange.view import Listed
 from streaming.sim.markets.generator import HOUR_MS, NONE, Generator, MarketHour
 from streaming.sim.scenario.demo import DEMO
 from streaming.sim.scenario.universe import Market
-from streaming.sim.venue.books import DEEP_LEVELS, aggregate, ladder
 from streaming.sim.venue.hooks import Overrides, Prices, Touch
-from streaming.sim.venue.tape import Tape
-from streaming.sim.venue.world import World
+from streaming.sim.venue.market.books import DEEP_LEVELS, aggregate, ladder
+from streaming.sim.venue.market.tape import Tape
+from streaming.sim.venue.market.world import World
 
 NVDA = "xyz:NVDA"
 HOUR = NOW_MS // HOUR_MS

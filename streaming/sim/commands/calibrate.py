@@ -60,7 +60,7 @@ def run_calibrate(args: argparse.Namespace) -> int:
 
 def book_depths(hour: "MarketHour", row: int) -> tuple[float, float]:
     """Return the notional that the venue's books hold within 10 bps of the mid, bids and asks."""
-    from streaming.sim.venue.books import ladder, touch_of
+    from streaming.sim.venue.market.books import ladder, touch_of
 
     touch = touch_of(hour, row)
     mid = (touch.bid_px + touch.ask_px) / 2

@@ -11,7 +11,7 @@ from streaming.sim.commands.calibrate import CALIBRATE_HELP, add_calibrate_argum
 from streaming.sim.commands.truth import TRUTH_HELP, add_truth_arguments, run_truth
 
 if TYPE_CHECKING:
-    from streaming.sim.venue.tape import HourSource
+    from streaming.sim.venue.market.tape import HourSource
 
 HELP = "serve the simulated venue (info, exchange, websocket) on one local port"
 EXIT_PORT_OCCUPIED = 6
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
 def _serve(args: argparse.Namespace) -> int:
     import uvloop
 
-    from streaming.sim.venue.faults import VenueFaults
+    from streaming.sim.venue.faults.faults import VenueFaults
     from streaming.sim.venue.server import PortOccupiedError, serve, system_now_ms
 
     source, facts = _source(args)

@@ -12,27 +12,27 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from streaming.sim.exchange import actions, refusals
-from streaming.sim.exchange.account_actions import AccountAction, AgentSendAsset, SendAsset, UsdSend
-from streaming.sim.exchange.accounts import Accounts
-from streaming.sim.exchange.actions import SignedRequest, Unreadable, read_request
-from streaming.sim.exchange.auth import Authority, Authorized
-from streaming.sim.exchange.budget import Budget
-from streaming.sim.exchange.checks import Checks
-from streaming.sim.exchange.clearing import Setting
+from streaming.sim.exchange.accounts.accounts import Accounts
+from streaming.sim.exchange.accounts.clearing import Setting
+from streaming.sim.exchange.accounts.leverage import change_isolated_margin, set_leverage, top_up_isolated_margin
 from streaming.sim.exchange.events import ExchangeEvent, Json
 from streaming.sim.exchange.hooks import ExchangeHooks
 from streaming.sim.exchange.ids import Ids
-from streaming.sim.exchange.leverage import change_isolated_margin, set_leverage, top_up_isolated_margin
-from streaming.sim.exchange.matching import Matcher, Moment
-from streaming.sim.exchange.orders import OrderStore
+from streaming.sim.exchange.orders.checks import Checks
+from streaming.sim.exchange.orders.matching import Matcher, Moment
+from streaming.sim.exchange.orders.orders import OrderStore
+from streaming.sim.exchange.orders.placing import DONE, Placing, TradingAction
 from streaming.sim.exchange.outbox import Outbox
-from streaming.sim.exchange.placing import DONE, Placing, TradingAction
-from streaming.sim.exchange.queue import AnswerQueue, Kind, Pending, RequestQueue
-from streaming.sim.exchange.refusals import Refusal
+from streaming.sim.exchange.requests import actions, refusals
+from streaming.sim.exchange.requests.account_actions import AccountAction, AgentSendAsset, SendAsset, UsdSend
+from streaming.sim.exchange.requests.actions import SignedRequest, Unreadable, read_request
+from streaming.sim.exchange.requests.auth import Authority, Authorized
+from streaming.sim.exchange.requests.budget import Budget
+from streaming.sim.exchange.requests.queue import AnswerQueue, Kind, Pending, RequestQueue
+from streaming.sim.exchange.requests.refusals import Refusal
+from streaming.sim.exchange.requests.user_actions import UserActions
 from streaming.sim.exchange.times import BLOCK_MS, block_at
 from streaming.sim.exchange.upkeep import ScheduledCancels, Upkeep
-from streaming.sim.exchange.user_actions import UserActions
 from streaming.sim.exchange.view import Liquidity, MarketView
 from streaming.sim.scenario.rules import VenueRules
 from streaming.sim.scenario.universe import Universe

@@ -13,7 +13,7 @@ from streaming.sim.exchange.events import (
     Traded,
     UserEvent,
 )
-from streaming.sim.exchange.orders import Order
+from streaming.sim.exchange.orders.orders import Order
 
 
 class Outbox:

@@ -13,18 +13,18 @@ from decimal import ROUND_DOWN, Decimal
 
 from streaming.core.rounding import px_tick
 from streaming.core.units import ZERO
-from streaming.sim.exchange import refusals
-from streaming.sim.exchange.accounts import Accounts
-from streaming.sim.exchange.checks import is_beyond
-from streaming.sim.exchange.executions import LiquidationMark
-from streaming.sim.exchange.funding import hours_due, settle_hour
+from streaming.sim.exchange.accounts.accounts import Accounts
+from streaming.sim.exchange.accounts.executions import LiquidationMark
+from streaming.sim.exchange.accounts.funding import hours_due, settle_hour
+from streaming.sim.exchange.accounts.liquidation import Liquidation, Liquidator
+from streaming.sim.exchange.accounts.settlement import Settlements
 from streaming.sim.exchange.ids import Ids
-from streaming.sim.exchange.liquidation import Liquidation, Liquidator
-from streaming.sim.exchange.matching import Matcher, Moment, reaches
-from streaming.sim.exchange.orders import FILLED, Order, OrderStore, Tif
+from streaming.sim.exchange.orders.checks import is_beyond
+from streaming.sim.exchange.orders.matching import Matcher, Moment, reaches
+from streaming.sim.exchange.orders.orders import FILLED, Order, OrderStore, Tif
 from streaming.sim.exchange.outbox import Outbox
-from streaming.sim.exchange.refusals import Refusal, Status
-from streaming.sim.exchange.settlement import Settlements
+from streaming.sim.exchange.requests import refusals
+from streaming.sim.exchange.requests.refusals import Refusal, Status
 from streaming.sim.exchange.times import DAY_MS
 from streaming.sim.scenario.rules import VenueRules
 

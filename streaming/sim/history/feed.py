@@ -1,7 +1,7 @@
 """Events of the engine straight from columns: what decoding the played frames gives, without the frames.
 
 Rule 1: every number is made from its wire text, once; equal integers share one Decimal. So an event here equals the
-decoded event of `sim.wire`'s frame in every field but the stamps (a test compares them).
+decoded event of `venue.market.wire`'s frame in every field but the stamps (a test compares them).
 Rule 2: virtual time has no network: an event is received in the millisecond in which the venue made it.
 """
 
@@ -18,7 +18,7 @@ from streaming.hyperliquid.number import positive_decimal, sz_rounded_up
 from streaming.sim.markets.generator import NONE, MarketHour
 from streaming.sim.markets.noise import Ints
 from streaming.sim.scenario.universe import Market
-from streaming.sim.venue.wire import text_of
+from streaming.sim.venue.market.wire import text_of
 
 GENERATION = 1
 _CHANNEL_BITS = 16

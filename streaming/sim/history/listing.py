@@ -19,8 +19,8 @@ from streaming.hyperliquid import info as client
 from streaming.hyperliquid.limits import SUBSCRIPTION_COUNT_MAX, USER_COUNT_MAX
 from streaming.sim.markets.generator import Generator
 from streaming.sim.scenario.scenario import Scenario
-from streaming.sim.venue import listing as bodies
-from streaming.sim.venue.world import World
+from streaming.sim.venue.market import listing as bodies
+from streaming.sim.venue.market.world import World
 
 
 class Polled(msgspec.Struct, frozen=True):

@@ -34,7 +34,7 @@ class Change:
 
 
 class ReplaySource:
-    """Implements `venue.tape.HourSource`.
+    """Implements `venue.market.tape.HourSource`.
 
     Args:
         recording: What is played.

@@ -10,7 +10,7 @@ REJECT_CODES = (
     "oi_cap_aggressive", "oi_increase", "spot_balance", "oracle", "position_limit", "price_band", "invalid_px",
     "invalid_sz", "zero_sz", "post_only", "open_orders", "halted",
 )  # fmt: skip
-"""Documented refusals of one order; `exchange.refusals` has their texts."""
+"""Documented refusals of one order; `exchange.requests.refusals` has their texts."""
 
 EXCHANGE_KINDS = (
     FaultKind(

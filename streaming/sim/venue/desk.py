@@ -12,7 +12,7 @@ import msgspec
 from streaming.sim.exchange.events import Answered, ExchangeEvent, Json
 from streaming.sim.exchange.exchange import Exchange, Refused
 from streaming.sim.venue.hooks import HttpAnswer, VenueHooks
-from streaming.sim.venue.info import TEXT_TYPE
+from streaming.sim.venue.info.answers import TEXT_TYPE
 
 ANSWER_S_MAX = 60.0
 """A request of which nothing is heard is given up then, as proxies in front of a venue do."""

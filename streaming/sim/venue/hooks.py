@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from streaming.sim.exchange.hooks import ExchangeHooks
 from streaming.sim.exchange.view import Listed
-from streaming.sim.venue.subscriptions import Topic
+from streaming.sim.venue.feed.subscriptions import Topic
 
 if TYPE_CHECKING:
     from aiohttp import web

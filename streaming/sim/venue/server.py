@@ -1,6 +1,6 @@
 """The simulated venue on one local port: `POST /info`, `POST /exchange` and `GET /ws`, as real clients expect them.
 
-Rule 1: everybody sees the same market, at its wall-clock time (`venue.tape`, `venue.player`).
+Rule 1: everybody sees the same market, at its wall-clock time (`venue.market.tape`, `venue.feed.player`).
 Rule 2: an hour is generated in a thread, before it is needed; the loop only looks up.
 Rule 3: nobody's demands delay the blocks: one market-hour is generated at a time, the loop answers one info request
 and reads one frame of a socket a turn.
@@ -21,14 +21,14 @@ from streaming.core.units import NS_PER_MS
 from streaming.shell.clock import SystemClock
 from streaming.sim.exchange.events import Json
 from streaming.sim.markets.generator import HOUR_MS
-from streaming.sim.venue import info as answers
-from streaming.sim.venue.clients import Client
+from streaming.sim.venue.feed.clients import Client
+from streaming.sim.venue.feed.subscriptions import AbortError
 from streaming.sim.venue.hooks import HttpAnswer, VenueHooks
-from streaming.sim.venue.info import type_of
+from streaming.sim.venue.info import answers
+from streaming.sim.venue.info.answers import type_of
 from streaming.sim.venue.limits import exchange_weight, request_weight
+from streaming.sim.venue.market.tape import HourSource
 from streaming.sim.venue.sockets import Sockets
-from streaming.sim.venue.subscriptions import AbortError
-from streaming.sim.venue.tape import HourSource
 from streaming.sim.venue.venue import Venue
 
 HOST = "127.0.0.1"

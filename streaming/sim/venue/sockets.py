@@ -14,15 +14,15 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from streaming.sim.exchange.events import Json
-from streaming.sim.venue.clients import Client
 from streaming.sim.venue.desk import Submitted
+from streaming.sim.venue.feed.clients import Client
+from streaming.sim.venue.feed.subscriptions import UnreadableError, UnsupportedError, Wanted, wanted
 from streaming.sim.venue.hooks import HttpAnswer
-from streaming.sim.venue.info import TOO_MANY, post_response, type_of
+from streaming.sim.venue.info.answers import TOO_MANY, post_response, type_of
+from streaming.sim.venue.info.requests import is_u64
 from streaming.sim.venue.limits import exchange_weight, request_weight
-from streaming.sim.venue.requests import is_u64
-from streaming.sim.venue.subscriptions import UnreadableError, UnsupportedError, Wanted, wanted
+from streaming.sim.venue.market.wire import frame
 from streaming.sim.venue.venue import Venue
-from streaming.sim.venue.wire import frame
 
 PONG = '{"channel":"pong"}'
 AskInfo = Callable[[str, Json], Awaitable[HttpAnswer]]

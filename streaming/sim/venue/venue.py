@@ -8,19 +8,19 @@ from collections.abc import Callable, Sequence
 
 from streaming.sim.exchange.exchange import Exchange
 from streaming.sim.markets.generator import HOUR_MS
-from streaming.sim.venue.candles import History
-from streaming.sim.venue.clients import Hub
 from streaming.sim.venue.desk import Desk
+from streaming.sim.venue.feed.clients import Hub
+from streaming.sim.venue.feed.player import PAUSE_MS, Player
+from streaming.sim.venue.feed.streams import Streams
+from streaming.sim.venue.feed.subscriptions import Topic
 from streaming.sim.venue.hooks import Peer, VenueHooks
-from streaming.sim.venue.info import Info
-from streaming.sim.venue.info_markets import Markets
+from streaming.sim.venue.info.answers import Info
+from streaming.sim.venue.info.markets import Markets
 from streaming.sim.venue.limits import Limits
-from streaming.sim.venue.player import PAUSE_MS, Player
-from streaming.sim.venue.quotes import Quotes
-from streaming.sim.venue.streams import Streams
-from streaming.sim.venue.subscriptions import Topic
-from streaming.sim.venue.tape import HourSource
-from streaming.sim.venue.world import World
+from streaming.sim.venue.market.candles import History
+from streaming.sim.venue.market.quotes import Quotes
+from streaming.sim.venue.market.tape import HourSource
+from streaming.sim.venue.market.world import World
 
 
 class Venue:

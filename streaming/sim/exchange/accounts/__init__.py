@@ -1,0 +1,1 @@
+"""Money: accounts, positions, margin, fees, funding, liquidation, settlement."""

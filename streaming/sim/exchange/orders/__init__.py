@@ -1,0 +1,1 @@
+"""Orders: books, matching, placing, and what is checked before."""

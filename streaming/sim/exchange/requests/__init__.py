@@ -1,0 +1,1 @@
+"""What clients send: actions, signatures, nonces, budgets, the queue into blocks, refusals."""

@@ -1,0 +1,1 @@
+"""Faults at work: the board, the hooks that strike, the admin endpoint."""

@@ -1,0 +1,1 @@
+"""The websocket side: clients, subscriptions, and what is played to them when."""

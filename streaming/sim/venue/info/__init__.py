@@ -1,0 +1,1 @@
+"""The info endpoint: requests, and the bodies that answer them."""

@@ -1,0 +1,1 @@
+"""What stands in the market now: the tape's position, books, quotes, trades, candles, listing, wire texts."""
