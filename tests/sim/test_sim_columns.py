@@ -30,7 +30,7 @@ from streaming.sim.history.columnar import ColumnDay, day_tables
 from streaming.sim.history.columns import Columns, bbo_columns, ctx_columns, runs_of, trade_columns
 from streaming.sim.history.day import DAY_MS, Day, Identity
 from streaming.sim.history.feed import Feed, in_force, merged, ranks, within
-from streaming.sim.history.listing import Polls, specs_of
+from streaming.sim.history.listing import Polls
 from streaming.sim.history.sealing import Aside, Here
 from streaming.sim.history.virtual import VirtualDay
 from streaming.sim.markets.generator import HOUR_MS, NONE, Generator, MarketHour
@@ -104,7 +104,7 @@ def _sealed(root: Path, table: str, columns: Columns | None, rows: list[tuple[ob
 
 @pytest.mark.parametrize("coin", ["xyz:NVDA", "xyz:COIN", "xyz:XYZ100"])
 def test_columns_sealed_are_the_rows_of_feed_and_projector(coin: str, tmp_path: Path) -> None:
-    [spec] = [spec for spec in specs_of(DEMO) if spec.coin == coin]
+    [spec] = [spec for spec in Polls(Generator(7, DEMO), 0, 1).watched if spec.coin == coin]
     other = msgspec.structs.replace(spec, spec_version="another", asset_id=7)
     hour = _with_gaps(Generator(7, DEMO).hour(coin, HOUR))
     steps = [(HOUR * HOUR_MS, {coin: spec}), (HOUR * HOUR_MS + 1_234_000, {coin: other})]

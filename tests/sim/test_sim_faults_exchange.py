@@ -336,7 +336,8 @@ def test_liquidation_closes_a_part_with_flagged_fills(method: str) -> None:
     async def test(venue: FaultVenue) -> None:
         wallet = Wallet(1)
         await venue.order(wallet, await venue.item(sz="4"))
-        async with venue.socket({"type": "userEvents", "user": wallet.address}) as socket:
+        topics = ({"type": channel, "user": wallet.address} for channel in ("userEvents", "notification"))
+        async with venue.socket(*topics) as socket:
             await venue.switch("liquidate", users=[wallet.address], parameters={"ratio": 0.25, "method": method})
             assert await venue.szi(wallet) == 3
             fill = (await venue.fills(wallet))[0]
@@ -347,6 +348,7 @@ def test_liquidation_closes_a_part_with_flagged_fills(method: str) -> None:
                 while "liquidation" not in (data := await socket.next("user")):
                     pass
                 assert data["liquidation"]["liquidated_user"] == wallet.address
+                assert "liquidated" in (await socket.next("notification"))["notification"]
 
     with_fault_venue(test)
 

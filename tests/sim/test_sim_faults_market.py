@@ -73,8 +73,8 @@ def test_thin_book_has_a_part_of_the_size_and_an_order_goes_through_levels() -> 
 def test_closed_market_cancels_settles_and_refuses(kind: str) -> None:
     async def test(venue: FaultVenue) -> None:
         wallet = Wallet(1)
-        updates = {"type": "orderUpdates", "user": wallet.address}
-        async with venue.socket(updates, {"type": "userFills", "user": wallet.address}) as socket:
+        topics = ({"type": name, "user": wallet.address} for name in ("orderUpdates", "userFills", "notification"))
+        async with venue.socket(*topics) as socket:
             await venue.order(wallet, await venue.item(sz="2"), await venue.item(tif="Gtc"))
             assert await venue.szi(wallet) == 2
             order = await venue.item()
@@ -84,6 +84,7 @@ def test_closed_market_cancels_settles_and_refuses(kind: str) -> None:
             settled = (await venue.fills(wallet))[0]
             assert (settled["dir"], settled["fee"], settled["sz"]) == ("Settlement", "0.0", "2.0")
             assert "error" in (await venue.order(wallet, order))[0]
+            assert "settled" in (await socket.next("notification"))["notification"]
             while (await socket.next("orderUpdates"))[0]["status"] != "delistedCanceled":
                 pass
             assert await touch(venue) == (None, None)

@@ -21,14 +21,14 @@ from streaming.core.units import NS_PER_DAY, NS_PER_MS
 from streaming.hyperliquid.decode import decode_frame
 from streaming.sim.history.day import Day
 from streaming.sim.history.feed import GENERATION
-from streaming.sim.history.listing import specs_of
+from streaming.sim.history.listing import Polls
 from streaming.sim.history.virtual import VirtualDay
 from streaming.sim.history.writers import DayWritten, clear, days_before, is_written, write_days
 from streaming.sim.markets.generator import Generator
 from streaming.sim.scenario.demo import DEMO
 from streaming.sim.scenario.load import load_scenario
 from streaming.sim.venue.market.tape import Tape
-from streaming.sim.venue.market.wire import MarketTexts
+from streaming.sim.venue.market.wire import MarketTexts, frame
 
 DAY = "2026-06-15"
 
@@ -68,7 +68,7 @@ def test_written_day_holds_rows_of_that_day_only_and_all_announced(written_day: 
 
 
 def test_written_day_resolves_its_spec_versions_and_config(written_day: Day) -> None:
-    [spec] = [spec for spec in specs_of(DEMO) if spec.coin == "xyz:NVDA"]
+    [spec] = [spec for spec in Polls(Generator(7, DEMO), 0, 1).watched if spec.coin == "xyz:NVDA"]
     assert {row["spec_version"] for row in rows_of(written_day, "specs")} == {spec.spec_version}
     signals = rows_of(written_day, "signals")
     assert {row["spec_version"] for row in signals} == {spec.spec_version}
@@ -102,7 +102,10 @@ def test_written_day_rows_are_what_the_live_server_plays(written_day: Day) -> No
     end_ms = begin_ms + 600_000
     tape.load(begin_ms // 3_600_000)
     played_bbo = [texts.bbo(*place) for place in tape.between("bbo", "xyz:NVDA", begin_ms, end_ms)]
-    played_ctx = [texts.active_asset_ctx(*place) for place in tape.between("ctx", "xyz:NVDA", begin_ms, end_ms)]
+    played_ctx = [
+        frame("activeAssetCtx", {"coin": "xyz:NVDA", "ctx": texts.ctx(*place)})
+        for place in tape.between("ctx", "xyz:NVDA", begin_ms, end_ms)
+    ]
     decoded = [
         decode_frame(text, generation=GENERATION, recv_mono_ns=0, recv_ts_ns=0) for text in (*played_bbo, *played_ctx)
     ]

@@ -9,7 +9,7 @@ from sim_market_view import FOO, GOLD, NVDA, START_MS
 from streaming.sim.exchange.accounts.liquidation import COOLDOWN_MS
 from streaming.sim.exchange.accounts.margin import maintenance_usd
 from streaming.sim.exchange.accounts.settlement import DELEVERAGED
-from streaming.sim.exchange.events import AccountChanged, Filled, UserEvent
+from streaming.sim.exchange.events import AccountChanged, Filled, Notified, UserEvent
 
 D = Decimal
 
@@ -114,7 +114,8 @@ def test_record_tells_user_and_ledger() -> None:
     isolated(floor)
     floor.view.set_px(GOLD, "3890")
     (due,) = floor.liquidator.due(START_MS)
-    (event,) = floor.liquidator.record(due, START_MS)
+    event, notice = floor.liquidator.record(due, START_MS)
+    assert notice == Notified(ANN, "Isolated position liquidated: xyz:GOLD")
     assert isinstance(event, UserEvent)
     told = event.data["liquidation"]
     assert set(told) == {
@@ -210,6 +211,8 @@ def test_settle_market_closes_all_at_the_mark_for_nothing() -> None:
     assert {(f["dir"], f["px"], f["fee"], f["crossed"]) for f in fills.values()} == {
         ("Settlement", "52.5", "0.0", True)
     }
+    notices = [event for event in events if isinstance(event, Notified)]
+    assert notices == [Notified(user, "Position settled at the mark price: abc:FOO") for user in (ANN, BOB)]
     assert floor.accounts.of(BOB).szi(NVDA) == 1
     assert floor.accounts.of(ANN).houses["abc"].raw_usd == 10_025
     assert len({fill["oid"] for fill in fills.values()}) == 2

@@ -22,7 +22,8 @@ from streaming.hyperliquid.decode import decode_frame
 from streaming.hyperliquid.session import Drop, Send, Session, Subscription
 from streaming.shell.info.registry import load_registry
 from streaming.shell.info.rest import InfoClient
-from streaming.sim.history.listing import specs_of, statuses_of
+from streaming.sim.history.listing import Polls
+from streaming.sim.markets.generator import Generator
 from streaming.sim.scenario.demo import DEMO
 from streaming.sim.venue.feed import clients
 from streaming.sim.venue.feed.clients import Client
@@ -105,19 +106,21 @@ def test_info_real_client_reads_every_body() -> None:
 
 
 def test_info_real_registry_plans_the_specs_that_history_uses() -> None:
+    polls = Polls(Generator(7, DEMO), 0, 1)
+
     async def test(venue: Venue) -> None:
         plan = await load_registry(InfoClient(venue.base, session=venue.http), ("xyz",), None)
         assert plan.refusals == ()
         assert plan.warnings == ()
-        assert plan.specs == specs_of(DEMO)
+        assert plan.specs == polls.watched
 
     with_venue(test)
-    by_coin = {spec.coin: spec for spec in specs_of(DEMO)}
+    by_coin = {spec.coin: spec for spec in polls.watched}
     assert by_coin["xyz:NVDA"].asset_id == 110_002
     assert by_coin["xyz:NVDA"].taker_fee_bps == Decimal("0.9")
     assert by_coin["xyz:GOLD"].taker_fee_bps == Decimal(9)
     assert by_coin["xyz:HOOD"].margin_mode == "noCross"
-    assert all(status.oi_cap_ntl for status in statuses_of(DEMO))
+    assert all(status.oi_cap_ntl for status in polls.at(0).statuses)
 
 
 def test_info_wrong_requests_get_the_documented_errors() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from streaming.core.events import BboUpdated, CtxUpdated, TradesReceived
 from streaming.hyperliquid.decode import decode_frame
 from streaming.sim.history.feed import GENERATION, Feed, merged
-from streaming.sim.markets.generator import NONE, Generator
+from streaming.sim.markets.generator import NONE, Generator, MarketHour
 from streaming.sim.scenario.demo import DEMO
 from streaming.sim.scenario.universe import Market
 from streaming.sim.venue.market.books import FAST_LEVELS, SLOW_LEVELS, book
@@ -18,6 +18,10 @@ from streaming.sim.venue.market.wire import MarketTexts, frame, text_of
 
 HOUR = 494_870
 GENERATOR = Generator(7, DEMO)
+
+
+def ctx_frame(texts: MarketTexts, hour: MarketHour, row: int) -> str:
+    return frame("activeAssetCtx", {"coin": texts.coin, "ctx": texts.ctx(hour, row)})
 
 
 @given(units=st.integers(-(10**15), 10**15), decimals=st.integers(0, 10))
@@ -39,7 +43,7 @@ def test_feed_event_equals_the_decoded_frame_of_the_same_row(coin: str) -> None:
     )
     played = {
         "bbo": [texts.bbo(hour, row) for row in range(hour.bbo_ts_ms.size)],
-        "ctx": [texts.active_asset_ctx(hour, row) for row in range(hour.ctx_ts_ms.size)],
+        "ctx": [ctx_frame(texts, hour, row) for row in range(hour.ctx_ts_ms.size)],
     }
     for channel, part in (("bbo", feed.bbo(hour)), ("ctx", feed.ctx(hour))):
         for event, text in zip(part.events, played[channel], strict=True):
@@ -119,7 +123,7 @@ def test_frames_have_the_shape_of_recorded_ones(shared_data: Path) -> None:
     hour, texts = GENERATOR.hour("xyz:AAPL", HOUR), MarketTexts(DEMO.universe.by_coin["xyz:AAPL"])
     ours = {
         "bbo": texts.bbo(hour, 0),
-        "activeAssetCtx": texts.active_asset_ctx(hour, 0),
+        "activeAssetCtx": ctx_frame(texts, hour, 0),
         "trades": frame("trades", [texts.trade(hour, 0)]),
     }
     # Transcribed frames were trimmed: their keys must be ours, with the same types. Nulls stand for absent sides.

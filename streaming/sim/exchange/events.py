@@ -44,7 +44,7 @@ class UserEvent:
 
 @dataclass(frozen=True, slots=True)
 class Notified:
-    """Text of the `notification` channel."""
+    """Text of the `notification` channel; the real texts are not published, ours say what closed a position."""
 
     user: str
     text: str

@@ -27,8 +27,8 @@ from streaming.sim.exchange.requests import actions, refusals
 from streaming.sim.exchange.requests.account_actions import AccountAction, AgentSendAsset, SendAsset, UsdSend
 from streaming.sim.exchange.requests.actions import SignedRequest, Unreadable, read_request
 from streaming.sim.exchange.requests.auth import Authority, Authorized
+from streaming.sim.exchange.requests.block_queue import AnswerQueue, Kind, Pending, RequestQueue
 from streaming.sim.exchange.requests.budget import Budget
-from streaming.sim.exchange.requests.queue import AnswerQueue, Kind, Pending, RequestQueue
 from streaming.sim.exchange.requests.refusals import Refusal
 from streaming.sim.exchange.requests.user_actions import UserActions
 from streaming.sim.exchange.times import BLOCK_MS, block_at

@@ -18,7 +18,6 @@ from streaming.core.registry import Listings, RegistryPlan, Watchlist, plan_regi
 from streaming.hyperliquid import info as client
 from streaming.hyperliquid.limits import SUBSCRIPTION_COUNT_MAX, USER_COUNT_MAX
 from streaming.sim.markets.generator import Generator
-from streaming.sim.scenario.scenario import Scenario
 from streaming.sim.venue.market import listing as bodies
 from streaming.sim.venue.market.world import World
 
@@ -95,16 +94,6 @@ class Polls:
         if plan.refusals:
             raise ConfigError(f"the simulated venue's listing is refused: {'; '.join(plan.refusals)}")
         return plan
-
-
-def specs_of(scenario: Scenario) -> tuple[MarketSpec, ...]:
-    """Return the specs of all builder markets as the scenario lists them, for an account of the base tier."""
-    return Polls(Generator(0, scenario), 0, 1).watched
-
-
-def statuses_of(scenario: Scenario) -> tuple[MarketStatus, ...]:
-    """Return the statuses of the same markets."""
-    return Polls(Generator(0, scenario), 0, 1).at(0).statuses
 
 
 def _raw(body: object) -> bytes:

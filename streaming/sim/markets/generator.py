@@ -27,6 +27,8 @@ __all__ = ["BLOCK_MS", "HOUR_MS", "NONE", "Generator", "MarketHour", "Pulls", "t
 
 _TRADE_RATE_S = 0.05
 _SCALE_E10 = 1e10
+_FUNDING_CLAMP, _VALIDATOR_FUNDING_CLAMP = 3e-4, 5e-4
+"""How far the interest rate may pull funding from the premium (reference, section 9)."""
 _PULLS_KEPT = 256
 _BOOKS_KEPT = 6
 """Hours of a market that its internal oracle remembers."""
@@ -192,7 +194,8 @@ class Generator:
         five_s = (ts_ms // 5000 * 5).astype(np.float64)
         # Without the lasting offset: where it is large, deployers set the multiplier near zero (UNITREE 0.005).
         basis = np.interp(five_s, path.basis_ts_s, path.basis_bps) * 1e-4
-        funding = self._multipliers[market.dex] * (basis + np.clip(1e-4 - basis, -3e-4, 3e-4)) / 8.0
+        clamp = _VALIDATOR_FUNDING_CLAMP if market.dex == VALIDATOR_DEX else _FUNDING_CLAMP
+        funding = self._multipliers[market.dex] * (basis + np.clip(1e-4 - basis, -clamp, clamp)) / 8.0
         lots = market.oi_usd / market.px * 10**market.sz_decimals
         oi_wave = smooth(key_of(self.seed, market.coin, "oi"), five_s, 4.0 * HOUR_S)
         volume_wave = smooth(key_of(self.seed, market.coin, "volume"), ts_ms / 1000.0, 6.0 * HOUR_S)

@@ -1,6 +1,6 @@
 """Every fault that the simulated venue knows: the catalogue of scenario files, the admin endpoint and docs/faults.md.
 
-Rule 1: a kind is a value here; `venue.fault_*` makes it happen.
+Rule 1: a kind is a value here; `venue.faults` makes it happen.
 Rule 2: every fault of the matrix that a venue can inject has a kind (`fault_ids`); a test compares.
 """
 

@@ -9,7 +9,7 @@ Rule 4: an isolated position is liquidated alone; cross positions of a dex are l
 Source: hyperliquid-protocol.md, sections 9 and 10; official page "Liquidations" (slices, cooldown, no clearance fee).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from typing import Literal
@@ -21,7 +21,7 @@ from streaming.sim.exchange.accounts.clearing import Clearinghouse
 from streaming.sim.exchange.accounts.executions import LiquidationMark
 from streaming.sim.exchange.accounts.positions import Position
 from streaming.sim.exchange.accounts.settlement import Settlements
-from streaming.sim.exchange.events import ExchangeEvent, Json, UserEvent
+from streaming.sim.exchange.events import ExchangeEvent, Json, Notified, UserEvent
 from streaming.sim.exchange.texts import number_text, usd_text
 
 SLICED_ABOVE_USD = Decimal(100_000)
@@ -132,7 +132,8 @@ class Liquidator:
             "liquidated_ntl_pos": usd_text(liquidation.ntl),
             "liquidated_account_value": usd_text(liquidation.account_value),
         }
-        return [UserEvent(liquidation.user, {"liquidation": event})]
+        notice = liquidated_text(held, is_cross=liquidation.is_cross)
+        return [UserEvent(liquidation.user, {"liquidation": event}), Notified(liquidation.user, notice)]
 
     def take_over(self, liquidation: Liquidation, now_ms: int) -> list[ExchangeEvent]:
         """Let the backstop take positions and the margin that is left of them; on record."""
@@ -152,6 +153,11 @@ class Liquidator:
             )
         self._accounts.seize(account, liquidation.dex, max(ZERO, house.raw_usd - before))
         return events
+
+
+def liquidated_text(coins: Iterable[str], *, is_cross: bool) -> str:
+    """Return what a user is notified of."""
+    return f"{'Cross' if is_cross else 'Isolated'} position liquidated: {', '.join(coins)}"
 
 
 def _groups(house: Clearinghouse) -> Iterator[list[Position]]:

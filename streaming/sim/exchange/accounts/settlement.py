@@ -11,7 +11,7 @@ from decimal import Decimal
 from streaming.core.units import ZERO
 from streaming.sim.exchange.accounts.accounts import Accounts
 from streaming.sim.exchange.accounts.executions import Execution, LiquidationMark
-from streaming.sim.exchange.events import AccountChanged, ExchangeEvent, Filled
+from streaming.sim.exchange.events import AccountChanged, ExchangeEvent, Filled, Notified
 from streaming.sim.exchange.ids import Ids
 
 SETTLED = "Settlement"
@@ -33,6 +33,7 @@ class Settlements:
             sz = abs(account.szi(coin))
             if sz:
                 events += self.close(account.user, coin, sz, direction=SETTLED, now_ms=now_ms)
+                events.append(Notified(account.user, f"Position settled at the mark price: {coin}"))
         return events
 
     def close(

@@ -13,8 +13,9 @@ from streaming.core.units import ONE, ZERO
 from streaming.sim.exchange.accounts.accounts import Account
 from streaming.sim.exchange.accounts.executions import Execution, LiquidationMark
 from streaming.sim.exchange.accounts.funding import settle_hour
+from streaming.sim.exchange.accounts.liquidation import liquidated_text
 from streaming.sim.exchange.accounts.settlement import DELEVERAGED
-from streaming.sim.exchange.events import AccountChanged, ExchangeEvent, Filled, UserEvent
+from streaming.sim.exchange.events import AccountChanged, ExchangeEvent, Filled, Notified, UserEvent
 from streaming.sim.exchange.ids import Ids
 from streaming.sim.exchange.texts import usd_text
 from streaming.sim.scenario.universe import Universe
@@ -92,12 +93,12 @@ class AccountFaults:
                 continue
             mark_px = self._exchange.view.mark_px(coin, now_ms)
             position = account.position(coin)
-            kind = "Cross" if position is not None and position.is_cross else "Isolated"
+            is_cross = position is not None and position.is_cross
             yield from settlements.close(
                 account.user,
                 coin,
                 sz,
-                direction=f"Liquidated {kind} {'Long' if szi > ZERO else 'Short'}",
+                direction=f"Liquidated {'Cross' if is_cross else 'Isolated'} {'Long' if szi > ZERO else 'Short'}",
                 now_ms=now_ms,
                 liquidation=LiquidationMark(user=account.user, mark_px=mark_px, method=method),
             )
@@ -110,6 +111,7 @@ class AccountFaults:
                 "liquidated_account_value": ntl,
             }
             yield UserEvent(account.user, {"liquidation": data})
+            yield Notified(account.user, liquidated_text([coin], is_cross=is_cross))
 
     def _trade(self, fault: Fault, now_ms: int) -> Iterator[ExchangeEvent]:
         for account in self._struck(fault):

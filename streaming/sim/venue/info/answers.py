@@ -2,7 +2,7 @@
 
 Rule 1: an answer has the venue's own status, text and content type; every documented type is served or refused as the
 venue refuses what it does not know.
-Rule 2: market bodies come from `info_markets`, those of a user from `info_users`.
+Rule 2: market bodies come from `venue.info.markets`, those of a user from `venue.info.users`.
 """
 
 from typing import Any

@@ -91,10 +91,6 @@ class MarketTexts:
         """Return the text of half of `mid2`."""
         return text_of(mid2 * 5, self._px_decimals + 1)
 
-    def active_asset_ctx(self, hour: MarketHour, row: int) -> str:
-        """Return the `activeAssetCtx` frame of one row."""
-        return frame("activeAssetCtx", {"coin": self.coin, "ctx": self.ctx(hour, row)})
-
     def trade(self, hour: MarketHour, row: int) -> dict[str, str | int | list[str]]:
         """Return one public trade."""
         tid = int(hour.trade_tid[row])
