@@ -10,8 +10,11 @@ import duckdb
 
 from hip3_platform.analytics.bronze import NO_MARKET
 from streaming.contracts.paths import bronze_path
+from streaming.core.units import NS_PER_S
 
 GATE_COUNT = 8
+FOLLOWUP_DUE_NS = 6 * NS_PER_S
+"""A signal's last follow-up, and a second: later signals of a record that goes on have none yet."""
 
 _PROFILE = """
 with signals as (select * from read_parquet($signals)),
@@ -22,6 +25,10 @@ gate as (
 ),
 followup as (
     select signal_id, count(distinct offset_ms) as offset_count from {followups} group by signal_id
+),
+record as (
+    -- health has a row a second and market as long as a session is recorded
+    select session_id, max(ts_ns) as end_ts_ns from {health} group by session_id
 )
 select
     s.coin,
@@ -40,16 +47,20 @@ select
     count(*) filter (coalesce(g.gate_count, 0) <> $gate_count or coalesce(g.gate_kinds, 0) <> $gate_count)
         as gate_vector_incomplete_count,
     count(*) filter (not s.is_blocked and coalesce(g.block_count, 0) > 0) as unblocked_despite_gate_count,
-    count(*) filter (f.offset_count is null) / count(*) as followup_absent_ratio,
+    count(*) filter (
+        f.offset_count is null and (r.end_ts_ns is null or s.ts_ns + $followup_due_ns <= r.end_ts_ns)
+    ) / count(*) as followup_absent_ratio,
     cast(max(s.raw_edge_bps) as double) as raw_edge_bps_max,
     cast(avg(s.raw_edge_bps) as double) as raw_edge_bps_mean,
     avg(cast(s.is_blocked as integer)) as blocked_ratio,
 from signals s left join gate g using (signal_id) left join followup f using (signal_id)
+    left join record r using (session_id)
 group by s.coin order by s.coin
 """
 
 _EMPTY_GATES = "(select '' as signal_id, '' as gate, '' as status where false)"
 _EMPTY_FOLLOWUPS = "(select '' as signal_id, 0 as offset_ms where false)"
+_EMPTY_HEALTH = "(select '' as session_id, 0 as ts_ns where false)"
 
 
 def _files(root: Path, table: str, venue: str, day: str) -> list[str]:
@@ -64,13 +75,16 @@ def profile_signals(root: Path, venue: str, day: str) -> list[dict[str, Any]]:
         return []
     gates = _files(root, "gates", venue, day)
     followups = _files(root, "followups", venue, day)
+    health = _files(root, "health", venue, day)
     query = _PROFILE.format(
         gates="read_parquet($gates)" if gates else _EMPTY_GATES,
         followups="read_parquet($followups)" if followups else _EMPTY_FOLLOWUPS,
+        health="read_parquet($health)" if health else _EMPTY_HEALTH,
     )
-    values: dict[str, Any] = {"signals": signals, "gate_count": GATE_COUNT}
+    values: dict[str, Any] = {"signals": signals, "gate_count": GATE_COUNT, "followup_due_ns": FOLLOWUP_DUE_NS}
     values |= {"gates": gates} if gates else {}
     values |= {"followups": followups} if followups else {}
+    values |= {"health": health} if health else {}
     with duckdb.connect() as connection:
         answer = connection.execute(query, values)
         names = [column[0] for column in answer.description or ()]

@@ -50,7 +50,7 @@ def build_signals_check(partitions: dg.DailyPartitionsDefinition) -> dg.AssetChe
         @dg.asset_check(
             asset=bronze_key("signals"), name="expectations", blocking=True, pool=WRITER_POOL,
             partitions_def=partitions,
-            additional_deps=[bronze_key("gates"), bronze_key("followups")],
+            additional_deps=[bronze_key("gates"), bronze_key("followups"), bronze_key("health")],
             description="Great Expectations over a per-market profile: keys, prices, edges, gate vectors, follow-ups",
         )  # fmt: skip
         def expectations(context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource) -> dg.AssetCheckResult:

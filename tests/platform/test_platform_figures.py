@@ -24,7 +24,7 @@ from streaming.contracts.paths import day_begin_ns
 from streaming.contracts.rotation import decode_rotation, encode_rotation
 from streaming.contracts.tables import TABLES
 from streaming.core.errors import StoreError
-from streaming.core.units import NS_PER_DAY
+from streaming.core.units import NS_PER_DAY, NS_PER_S
 
 COIN = "xyz:GOOD"
 
@@ -278,6 +278,18 @@ def test_profile_counts_what_must_never_happen(tmp_path: Path) -> None:
     assert (row["side_unknown_count"], row["px_not_positive_count"], row["origin_unknown_count"]) == (1, 1, 1)
     assert (row["gate_vector_incomplete_count"], row["unblocked_without_book_count"]) == (1, 1)
     assert row["followup_absent_ratio"] == pytest.approx(1 / 3)
+
+
+def test_profile_misses_no_followup_that_was_not_due_when_the_record_ends(tmp_path: Path) -> None:
+    market = MarketDay(COIN, signal_count=2)
+    last_ns = day_begin_ns(DAY_1) + 7_200 * NS_PER_S
+    market.add("health", seq=9_001, ts_ns=last_ns, is_ready=True, book_class="valid", rate_use_ratio=0.0)
+    for seq, before_s in ((9_002, 2), (9_003, 60)):
+        ts = last_ns - before_s * NS_PER_S
+        market.add("signals", seq=seq, signal_id=f"late-{seq}", episode_id=f"e-{seq}", ts_ns=ts, blocked_by="")
+    _bronze(tmp_path, DAY_1, [market])
+    (row,) = profile_signals(tmp_path, VENUE, DAY_1)
+    assert row["followup_absent_ratio"] == pytest.approx(1 / 4)
 
 
 def test_profile_of_a_day_without_signals_is_empty(tmp_path: Path) -> None:
