@@ -218,6 +218,13 @@ def test_unknown_names_and_missing_files_say_what_was_expected(tmp_path: Path) -
         load_scenario(f"{tmp_path}/", seed=7)
 
 
+def test_device_is_no_scenario_file(tmp_path: Path) -> None:
+    path = tmp_path / "endless.toml"
+    path.symlink_to("/dev/null")  # /dev/zero would never end
+    with pytest.raises(ConfigError, match=r"--scenario: expected a readable file, found no regular file at"):
+        load_scenario(str(path), seed=7)
+
+
 def test_numbers_are_read_from_their_text(tmp_path: Path) -> None:
     text = WHOLE.replace("sz_decimals = 2", "sz_decimals = 2\nfee_scale = 0.1")
     scenario = load_scenario(written(tmp_path, text + "[rules]\ninitial_balance_usd = 0.3\n"), seed=7)

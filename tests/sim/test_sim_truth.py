@@ -1,6 +1,7 @@
 """Truth files: their arithmetic, hidden rules and plans, the processes that make them."""
 
 import argparse
+import os
 import signal
 import subprocess
 import sys
@@ -182,6 +183,15 @@ def test_read_truth_other_version_is_refused(tmp_path: Path) -> None:
     path.write_bytes(msgspec.json.encode(truth))
     with pytest.raises(ConfigError, match="hip3-truth 1, found hip3-truth 2"):
         read_truth(path)
+
+
+@pytest.mark.parametrize("more", [(), ("--force",)])
+def test_run_truth_out_that_is_no_regular_file_is_left_alone(tmp_path: Path, more: tuple[str, ...]) -> None:
+    out = tmp_path / "device"
+    os.mkfifo(out)
+    with pytest.raises(ConfigError, match=r"--out: expected a file or nothing"):
+        run_truth(arguments("--out", str(out), *more))
+    assert out.is_fifo()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

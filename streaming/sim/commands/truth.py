@@ -44,7 +44,7 @@ def run_truth(args: argparse.Namespace) -> int:
     from streaming.sim.markets.truth_workers import find_truth
 
     job = _job(args)
-    out = Path(args.out).expanduser().absolute() if args.out else None
+    out = _out(args.out)
     truth = None if out is None or args.force else _known(out, job)
     is_new = truth is None
     if truth is None:
@@ -103,6 +103,16 @@ def _job(args: argparse.Namespace) -> "Job":
         days=job.days,
         coins=coins_of(job, scenario),
     )
+
+
+def _out(text: str | None) -> Path | None:
+    if not text:
+        return None
+    out = Path(text).expanduser().absolute()
+    if out.exists() and not out.is_file():
+        # Reading a device may never end, and writing aside would replace it.
+        raise ConfigError(f"--out: expected a file or nothing at {out}, found something else; name another path")
+    return out
 
 
 def _known(out: Path, job: "Job") -> "TruthFile | None":

@@ -80,6 +80,10 @@ def read_scenario(path: Path, base_of: Callable[[str], Scenario]) -> Scenario:
     Raises:
         ConfigError: Naming the file and every key that is wrong.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise ConfigError(
+            f"--scenario: expected a readable file, found no regular file at {path}"
+        )  # a device may not end
     try:
         tree = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
     except OSError as error:
