@@ -1,20 +1,21 @@
-"""Hashes and signatures of exchange actions: keccak, EIP-712 and secp256k1, pure functions of bytes.
+"""Hashes and signatures of exchange actions: keccak, EIP-712 and secp256k1, functions of bytes alone.
 
 Rule 1: an L1 action is hashed as msgpack in key order + nonce + vault + expiresAfter; the hash is signed as an `Agent`.
 Rule 2: a user-signed action hashes only the fields of `USER_SIGNED`; the chain id it names is part of the domain.
-Rule 3: keys and signatures never appear in an error's text.
+Rule 3: keys and signatures never appear in an error's text, and a `Signer` shows its address only (I-34).
+Rule 4: whatever does not depend on the action (domain, type hash, source, the key's own form) is computed once.
 
 Source: hyperliquid-protocol.md, section 4; every vector of `signing_vectors.json` is a test.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NamedTuple
 
 import msgspec
 from coincurve import PrivateKey, PublicKey
-from Crypto.Hash import keccak as _keccak
+from sha3 import keccak_256  # type: ignore[import-untyped]  # safe-pysha3 brings no types
+from typing_extensions import override
 
 _ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 _U64_MAX: Final = 2**64 - 1
@@ -40,8 +41,7 @@ class UserSigned(NamedTuple):
     fields: tuple[Field, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(msgspec.Struct, frozen=True, gc=False):
     """A recoverable signature; `v` is 27 or 28."""
 
     r: int
@@ -86,7 +86,8 @@ USER_SIGNED: Final[Mapping[str, UserSigned]] = {
 
 def keccak(data: bytes) -> bytes:
     """Return the 32 bytes of Keccak-256."""
-    return _keccak.new(digest_bits=256, data=data).digest()
+    digest: bytes = keccak_256(data).digest()
+    return digest
 
 
 def action_hash(action: object, nonce: int, vault: str | None, expires_after: int | None) -> bytes:
@@ -101,17 +102,24 @@ def action_hash(action: object, nonce: int, vault: str | None, expires_after: in
     Raises:
         SigningError: For a number or an address out of form.
     """
-    parts = [_packed(action), _u64(nonce)]
-    parts.append(b"\x00" if vault is None else b"\x01" + _address_bytes(vault))
+    return connection_id_of(_packed(action), nonce, vault, expires_after)
+
+
+def connection_id_of(packed_action: bytes, nonce: int, vault: str | None, expires_after: int | None) -> bytes:
+    """Return `action_hash` of an action that is msgpack already.
+
+    Raises:
+        SigningError: For a number or an address out of form.
+    """
+    data = packed_action + _u64(nonce) + (b"\x00" if vault is None else b"\x01" + _address_bytes(vault))
     if expires_after is not None:
-        parts.append(b"\x00" + _u64(expires_after))
-    return keccak(b"".join(parts))
+        data += b"\x00" + _u64(expires_after)
+    return keccak(data)
 
 
 def l1_digest(connection_id: bytes, *, is_mainnet: bool) -> bytes:
     """Return what is signed of an L1 action; the domain is the same on both networks, the source differs."""
-    source = _SOURCE_MAINNET if is_mainnet else _SOURCE_TESTNET
-    return keccak(_L1_PREFIX + keccak(_AGENT_TYPE + source + connection_id))
+    return keccak(_L1_PREFIX + keccak(_agent_prefix(is_mainnet=is_mainnet) + connection_id))
 
 
 def user_signed_digest(action: Mapping[str, object]) -> bytes:
@@ -151,8 +159,7 @@ def sign_digest(digest: bytes, key: bytes) -> Signature:
     Raises:
         ValueError: For a key that is none.
     """
-    raw = PrivateKey(key).sign_recoverable(digest, hasher=None)
-    return Signature(int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:64], "big"), 27 + raw[64])
+    return _signed(PrivateKey(key), digest)
 
 
 def recover_address(digest: bytes, signature: Signature) -> str | None:
@@ -171,6 +178,59 @@ def recover_address(digest: bytes, signature: Signature) -> str | None:
 def address_of_key(key: bytes) -> str:
     """Return the lower-case address of a private key."""
     return _address_of(PrivateKey(key).public_key)
+
+
+class Signer:
+    """One key on one network, with everything precomputed that an action does not change."""
+
+    __slots__ = ("_agent_prefix", "_key", "address", "is_mainnet")
+
+    def __init__(self, key: bytes, *, is_mainnet: bool) -> None:
+        """Take the 32 bytes of a private key.
+
+        Raises:
+            SigningError: For a key that is none.
+        """
+        try:
+            self._key = PrivateKey(key)
+        except ValueError:
+            raise SigningError("expected a private key: 32 bytes between 1 and the order of the curve") from None
+        self._agent_prefix = _agent_prefix(is_mainnet=is_mainnet)
+        self.is_mainnet = is_mainnet
+        self.address: Final = _address_of(self._key.public_key)
+        """Lower case."""
+
+    @override
+    def __repr__(self) -> str:
+        return f"Signer({self.address})"
+
+    def sign_l1(
+        self, packed_action: bytes, nonce: int, vault: str | None = None, expires_after: int | None = None
+    ) -> Signature:
+        """Sign an L1 action given as msgpack in the documented key order; the arguments are those of `action_hash`.
+
+        Raises:
+            SigningError: For a number or an address out of form.
+        """
+        connection_id = connection_id_of(packed_action, nonce, vault, expires_after)
+        return _signed(self._key, keccak(_L1_PREFIX + keccak(self._agent_prefix + connection_id)))
+
+    def sign_user_action(self, action: Mapping[str, object]) -> Signature:
+        """Sign a user-signed action as it is sent; its own `hyperliquidChain` says the network.
+
+        Raises:
+            SigningError: As `user_signed_digest`.
+        """
+        return _signed(self._key, user_signed_digest(action))
+
+
+def _signed(key: PrivateKey, digest: bytes) -> Signature:
+    raw = key.sign_recoverable(digest, hasher=None)
+    return Signature(int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:64], "big"), 27 + raw[64])
+
+
+def _agent_prefix(*, is_mainnet: bool) -> bytes:
+    return _AGENT_TYPE + (_SOURCE_MAINNET if is_mainnet else _SOURCE_TESTNET)
 
 
 def _address_of(public: PublicKey) -> str:

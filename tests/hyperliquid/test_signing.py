@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from eth_account import Account
 from eth_account.messages import encode_typed_data
@@ -12,6 +13,7 @@ from streaming.hyperliquid.signing import (
     USER_SIGNED,
     Field,
     Signature,
+    Signer,
     SigningError,
     action_hash,
     address_of_key,
@@ -287,3 +289,60 @@ def test_sign_digest_has_low_s_and_a_body_of_full_length(digest: bytes) -> None:
     body = signature.body
     assert len(str(body["r"])) == len(str(body["s"])) == 66
     assert as_signature(body) == signature
+
+
+def test_signer_equals_the_published_signatures_on_both_networks(vectors: Json) -> None:
+    for vector in of_kind(vectors, "l1"):
+        packed = msgspec.msgpack.encode(vector["action"])
+        for network in ("mainnet", "testnet"):
+            if network in vector:
+                signer = Signer(key_bytes(vector["private_key"]), is_mainnet=network == "mainnet")
+                signed = signer.sign_l1(packed, vector["nonce"], vector["vault_address"], vector["expires_after"])
+                assert signed == as_signature(vector[network]), vector["id"]
+    for vector in of_kind(vectors, "user_signed"):
+        name = vector["primary_type"].removeprefix("HyperliquidTransaction:")
+        (wire_type,) = [wire for wire, shape in USER_SIGNED.items() if shape.name == name]
+        action = {"type": wire_type, "signatureChainId": vector["signature_chain_id"], **vector["message"]}
+        signer = Signer(key_bytes(vector["private_key"]), is_mainnet=False)
+        assert signer.sign_user_action(action) == as_signature(vector["signature"])
+
+
+@given(
+    key=st.binary(min_size=32, max_size=32).map(keccak),
+    action=st.dictionaries(st.text(max_size=8), st.integers(0, 2**63) | st.text(max_size=8) | st.booleans()),
+    nonce=st.integers(0, 2**64 - 1),
+    vault=st.none() | _address,
+    expires_after=st.none() | st.integers(0, 2**64 - 1),
+    is_mainnet=st.booleans(),
+)
+def test_signer_equals_hash_digest_and_signature_step_by_step(
+    key: bytes, action: Json, nonce: int, vault: str | None, expires_after: int | None, is_mainnet: bool
+) -> None:
+    digest = l1_digest(action_hash(action, nonce, vault, expires_after), is_mainnet=is_mainnet)
+    signer = Signer(key, is_mainnet=is_mainnet)
+    signed = signer.sign_l1(msgspec.msgpack.encode(action), nonce, vault, expires_after)
+    assert signed == sign_digest(digest, key)
+    assert recover_address(digest, signed) == signer.address
+
+
+@pytest.mark.parametrize("shown", [repr, str, "{!r:>200}".format, "{}".format])
+def test_signer_never_shows_its_key(shown: Json) -> None:
+    signer = Signer(key_bytes(PUBLISHED_KEY), is_mainnet=True)
+    text = shown(signer)
+    assert signer.address in text
+    assert "0123456789" * 2 not in text
+    assert not hasattr(signer, "__dict__")
+
+
+@pytest.mark.parametrize("bad", [b"", bytes(32), b"\xff" * 32, b"\x01" * 33])
+def test_signer_of_what_is_no_key_says_nothing_about_it(bad: bytes) -> None:
+    with pytest.raises(SigningError, match="expected a private key") as raised:
+        Signer(bad, is_mainnet=True)
+    assert raised.value.__cause__ is None
+    assert bad.hex() not in str(raised.value) or not bad
+
+
+@pytest.mark.parametrize("facts", [(-1, None, None), (1, "0x12", None), (1, None, 2**64)])
+def test_signer_refuses_what_action_hash_refuses(facts: Json) -> None:
+    with pytest.raises(SigningError):
+        Signer(key_bytes(PUBLISHED_KEY), is_mainnet=True).sign_l1(b"\x80", *facts)
