@@ -4,7 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streaming.core.underlyings import session_kind_of
 from streaming.sim.markets.sessions import activity, half_days, holidays, is_open, new_york, open_window
+from streaming.sim.scenario.demo import DEMO
+from streaming.sim.scenario.names import NAMES
 from streaming.sim.scenario.universe import Session
 
 # As published by the exchange.
@@ -141,3 +144,10 @@ def test_open_window_trading_day_begins_at_the_open(session: Session, local: str
 def test_open_window_holiday_and_weekend_have_none() -> None:
     for local in ("2026-06-19T09:30", "2026-06-20T09:30"):
         assert open_window(Session.EQUITY, ms_new_york(local) // HOUR_MS) is None
+
+
+def test_sessions_of_the_venues_markets_are_those_a_trader_expects_by_name() -> None:
+    listed = {market.coin: market.session for market in DEMO.universe.markets}
+    drawn = {f"xyz:{name.text}": name.session for name in NAMES}
+    for coin, session in (listed | drawn).items():
+        assert session_kind_of(coin).value == session.value, coin
