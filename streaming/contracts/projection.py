@@ -4,32 +4,44 @@ The journal's projector, the replay of recorded frames and the history writer al
 means the same wherever it came from (I-27).
 
 Rule 1: a row is a tuple in `Table.names` order without `SESSION_COLUMNS`; the writer of the part adds those.
-Rule 2: nothing is rounded or cast here. A value a table can not hold is refused when the part is sealed (I-28).
+Rule 2: nothing is rounded or cast here but a mean price, which no decimal holds exactly. A value that a table can not
+hold is refused when the part is sealed (I-28).
 Rule 3: the day of a row is the UTC day of its table's day column (I-29).
 Rule 4: an input that the engine dropped (duplicate, older generation) still has its row: tables hold what was received.
 """
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from decimal import Decimal
 from typing import Any
 
 from streaming.contracts.paths import day_begin_ns, day_of
+from streaming.contracts.projection_events import TRANSITIONS, cut
+from streaming.contracts.projection_trading import TRADING_ROWS
 from streaming.contracts.tables import TABLES
 from streaming.core import effects as fx
 from streaming.core import events as ev
 from streaming.core.errors import InvariantViolation, check
 from streaming.core.market import MarketSpec
+from streaming.core.trading import effects as tx
 from streaming.core.units import NS_PER_DAY
 
 Row = tuple[Any, ...]
 Rows = dict[tuple[str, str], list[Row]]
 """(table, day) → rows."""
 
-DETAIL_LENGTH_MAX = 200
-
-NOT_PROJECTED: tuple[type, ...] = (fx.EpisodeBegan, fx.Resubscribe, fx.Reconnect, fx.CommandAnswered)
-"""Outputs without a row: the begin stands in the row of the ended episode, the others ask the shell to act."""
+NOT_PROJECTED: tuple[type, ...] = (
+    fx.EpisodeBegan,
+    tx.ActionDecided,
+    tx.LossesChanged,
+    tx.AccountAsked,
+    tx.FillsAsked,
+    tx.OrderAsked,
+    fx.Resubscribe,
+    fx.Reconnect,
+    fx.CommandAnswered,
+)
+"""Outputs without a row. The begin stands in the row of the ended episode, an action's tickets are orders with intent
+and its end has a row, losses are sums of `round_trips` and `ledger`; the others ask the shell to act."""
 
 _NO_MARKET = (-1, "")
 
@@ -85,16 +97,13 @@ class Projector:
             self._inputs |= {ev.BboUpdated: self._bbo_updated, ev.CtxUpdated: self._ctx_updated}
         self._outputs: dict[type, Callable[[int, Any], None]] = {
             **dict.fromkeys(NOT_PROJECTED, _ignore),
-            **dict.fromkeys(_TRANSITIONS, self._transition),
+            **dict.fromkeys(TRANSITIONS, self._transition),
+            **dict.fromkeys(TRADING_ROWS, self._trading),
             fx.TradesAccepted: self._trades_accepted,
             fx.EpisodeEnded: self._episode_ended,
             fx.SignalRaised: self._signal_raised,
             fx.GatesEvaluated: self._gates_evaluated,
             fx.FollowupTaken: self._followup_taken,
-            fx.OrderChanged: self._order_changed,
-            fx.FillApplied: self._fill_applied,
-            fx.PositionChanged: self._position_changed,
-            fx.LedgerPosted: self._ledger_posted,
             fx.SpecObserved: self._spec_observed,
             fx.RotationJudged: self._rotation_judged,
             fx.HealthSampled: self._health_sampled,
@@ -190,7 +199,7 @@ class Projector:
 
     def _frame_malformed(self, seq: int, event: ev.FrameMalformed) -> None:
         # An input has one row before those of its outputs, hence ordinal -1.
-        row = (-1, event.recv_ts_ns, "malformed_frame", event.channel, "unreadable", _cut(event.reason), None)
+        row = (-1, event.recv_ts_ns, "malformed_frame", event.channel, "unreadable", cut(event.reason), None)
         # The name came from an unreadable frame: it counts only if a spec knows it (I-35).
         coin = event.coin if event.coin in self._markets else ""
         self._add("events", event.recv_ts_ns, (seq, coin, *self._market(coin), *row))
@@ -238,28 +247,10 @@ class Projector:
         )  # fmt: skip
         self._add("followups", o.signal_ts_ns, (seq, o.coin, *self._market(o.coin), *row))
 
-    def _order_changed(self, seq: int, o: fx.OrderChanged) -> None:
-        row = (
-            o.cloid, o.signal_id, o.ts_ns, o.decided_ts_ns, o.mode, o.side.value, o.is_reduce_only, o.limit_px, o.sz,
-            o.filled_sz, o.status, o.reason,
-        )  # fmt: skip
-        self._add("orders", o.decided_ts_ns, (seq, o.coin, *self._market(o.coin), *row))
-
-    def _fill_applied(self, seq: int, o: fx.FillApplied) -> None:
-        row = (
-            o.tid, o.cloid, o.ts_ns, o.decided_ts_ns, o.mode, o.side.value, o.px, o.sz, o.fee, o.is_reduce_only,
-        )  # fmt: skip
-        self._add("fills", o.ts_ns, (seq, o.coin, *self._market(o.coin), *row))
-
-    def _position_changed(self, seq: int, o: fx.PositionChanged) -> None:
-        row = (
-            self._ordinal, o.ts_ns, o.mode, o.sz, o.entry_px, o.entry_ts_ns, o.entry_edge_bps, o.realised_pnl, o.reason,
-        )  # fmt: skip
-        self._add("positions", o.ts_ns, (seq, o.coin, *self._market(o.coin), *row))
-
-    def _ledger_posted(self, seq: int, o: fx.LedgerPosted) -> None:
-        row = (o.posting_id, o.ts_ns, o.mode, o.account, o.amount, o.currency, o.reason)
-        self._add("ledger", o.ts_ns, (seq, o.coin, *self._market(o.coin), *row))
+    def _trading(self, seq: int, output: fx.AnyOutput) -> None:
+        table, make = TRADING_ROWS[type(output)]
+        coin, day_ts_ns, row = make(self._ordinal, output)
+        self._add(table, day_ts_ns, (seq, coin, *self._market(coin), *row))
 
     def _spec_observed(self, seq: int, output: fx.SpecObserved) -> None:
         s = output.spec
@@ -294,10 +285,10 @@ class Projector:
             )
         )  # fmt: skip
 
-    def _transition(self, seq: int, output: fx.Output) -> None:
-        kind, describe = _TRANSITIONS[type(output)]
+    def _transition(self, seq: int, output: fx.AnyOutput) -> None:
+        kind, describe = TRANSITIONS[type(output)]
         coin, subject, state, detail, value = describe(output)
-        row = (self._ordinal, output.ts_ns, kind, subject, state, _cut(detail), value)
+        row = (self._ordinal, output.ts_ns, kind, subject, state, cut(detail), value)
         self._add("events", output.ts_ns, (seq, coin, *self._market(coin), *row))
 
 
@@ -305,93 +296,8 @@ def _ignore(_seq: int, _output: object) -> None:
     """Make no row."""
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= DETAIL_LENGTH_MAX else text[: DETAIL_LENGTH_MAX - 1] + "…"
-
-
-def _shown(value: Decimal | None) -> str:
-    return "unknown" if value is None else f"{value:f}"
-
-
 def _book(b: fx.BookSnapshot) -> Row:
     return (
         b.bid_px, b.bid_sz, b.ask_px, b.ask_sz, b.oracle_px, b.mark_px, b.spread_bps, b.bbo_age_ms,
         b.confirmation_age_ms, b.ctx_age_ms, b.oracle_age_ms,
     )  # fmt: skip
-
-
-# Transitions: (coin, subject, state, detail, value) of each output that the table `events` holds.
-
-_Transition = tuple[str, str, str, str, float | None]
-
-
-def _gate_changed(o: fx.GateChanged) -> _Transition:
-    detail = f"was {o.previous}; observed {_shown(o.observed)}, limit {_shown(o.limit)}"
-    return o.coin, o.gate.value, o.current.value, detail, float(o.blocked_ms)
-
-
-def _market_ready_changed(o: fx.MarketReadyChanged) -> _Transition:
-    return o.coin, "ready", o.state, o.reason, None
-
-
-def _connection_changed(o: fx.ConnectionChanged) -> _Transition:
-    return "", "websocket", "open" if o.is_open else "lost", o.reason, float(o.generation)
-
-
-def _param_changed(o: fx.ParamChanged) -> _Transition:
-    state = "needs_operator" if o.needs_operator else "cooling_down"
-    detail = f"{o.previous_spec_version} → {o.current_spec_version}: {', '.join(o.fields)}"
-    return o.coin, "spec", state, detail, float(len(o.fields))
-
-
-def _latch_changed(o: fx.LatchChanged) -> _Transition:
-    return "", "stop_latch", "set" if o.is_set else "reset", _by(o.reason, o.operator), None
-
-
-def _arm_changed(o: fx.ArmChanged) -> _Transition:
-    return "", "arming", "armed" if o.is_armed else "disarmed", _by("", o.operator), None
-
-
-def _phase_changed(o: fx.PhaseChanged) -> _Transition:
-    return "", "phase", o.phase.value, _by(f"was {o.previous}; {o.reason}", o.operator), None
-
-
-def _rotation_judged(o: fx.RotationJudged) -> _Transition:
-    state = "applied" if o.is_accepted else "refused"
-    return "", o.sha256, state, "; ".join(o.reasons) or f"{len(o.markets)} markets", float(o.version)
-
-
-def _rotation_expired(o: fx.RotationExpired) -> _Transition:
-    return "", o.sha256, "expired", "real entries end, exits go on", float(o.version)
-
-
-def _entries_changed(o: fx.EntriesChanged) -> _Transition:
-    return "", o.control, "open" if o.is_open else "closed", o.detail, None
-
-
-def _limits_changed(o: fx.LimitsChanged) -> _Transition:
-    return "", "limits", "tightened", o.config_hash, None
-
-
-def _entry_refused(o: fx.EntryRefused) -> _Transition:
-    return o.coin, o.signal_id, "refused", o.reason, None
-
-
-def _by(reason: str, operator: str) -> str:
-    return f"{reason} (by {operator})" if operator else reason
-
-
-_TRANSITIONS: dict[type, tuple[str, Callable[[Any], _Transition]]] = {
-    fx.GateChanged: ("gate_changed", _gate_changed),
-    fx.MarketReadyChanged: ("market_ready_changed", _market_ready_changed),
-    fx.ConnectionChanged: ("connection_changed", _connection_changed),
-    fx.ParamChanged: ("param_changed", _param_changed),
-    fx.LatchChanged: ("latch_changed", _latch_changed),
-    fx.ArmChanged: ("arm_changed", _arm_changed),
-    fx.PhaseChanged: ("phase_changed", _phase_changed),
-    fx.RotationJudged: ("rotation_judged", _rotation_judged),
-    fx.RotationExpired: ("rotation_expired", _rotation_expired),
-    fx.EntriesChanged: ("entries_changed", _entries_changed),
-    fx.LimitsChanged: ("limits_changed", _limits_changed),
-    fx.EntryRefused: ("entry_refused", _entry_refused),
-}

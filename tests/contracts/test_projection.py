@@ -1,5 +1,6 @@
 from collections import Counter
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
@@ -8,6 +9,18 @@ from core_builders import COIN, START_MONO_NS, START_TS_NS, a_bbo, a_ctx, a_spec
 from hypothesis import given
 from hypothesis import strategies as st
 from journal_builders import Recorder, record_day
+from live_builders import (
+    a_fill,
+    a_position,
+    account_checked,
+    action_ended,
+    an_order,
+    fill_applied,
+    fill_gap_checked,
+    order_changed,
+    position_changed,
+    trade_closed,
+)
 
 from streaming.contracts.paths import day_of
 from streaming.contracts.projection import NOT_PROJECTED, Projector, Rows
@@ -16,6 +29,11 @@ from streaming.core import effects as fx
 from streaming.core import events as ev
 from streaming.core.errors import InvariantViolation
 from streaming.core.market import Side
+from streaming.core.trading import effects as tx
+from streaming.core.trading.losses import LossState
+from streaming.core.trading.model import OrderStatus
+from streaming.core.trading.refusal import RefusalCode
+from streaming.shell.tables.seal import PartWriter
 
 DAY_NS = 86_400_000_000_000
 ROW_OUTPUTS = {
@@ -52,6 +70,7 @@ def _book() -> fx.BookSnapshot:
 _SAMPLES: dict[str, Any] = {
     "str": "text", "int": 7, "bool": True, "Decimal": Decimal("1.5"), "Side": Side.BUY, "GateId": fx.GateId.HALT,
     "GateStatus": fx.GateStatus.BLOCK, "Phase": ev.Phase.PAPER, "BookSnapshot": _book(), "MarketSpec": a_spec(),
+    "LiveOrder": an_order(), "VenueFill": a_fill(), "LossState": LossState(),
 }  # fmt: skip
 
 
@@ -256,3 +275,128 @@ def test_rotation_is_a_row_and_an_event() -> None:
     (rotation,), (event,) = _all(rows, "rotations"), _all(rows, "events")
     assert (rotation["market_count"], rotation["markets_json"]) == (1, '{"xyz:NVDA": "50"}')
     assert (event["kind"], event["state"], event["value"]) == ("rotation_judged", "applied", 7.0)
+
+
+# Real trading: what each row says, and what it must not pretend to know.
+
+
+def _one(table: str, *outputs: fx.AnyOutput) -> dict[str, Any]:
+    projector = Projector([a_spec()])
+    projector.feed(5, ev.TimerFired(**stamps(0)), outputs)
+    (row,) = _all(projector.take(), table)
+    return row
+
+
+def test_live_order_row_knows_only_what_has_happened() -> None:
+    row = _one("orders", order_changed())
+    assert (row["mode"], row["status"], row["tif"], row["reason"]) == ("live", "intent", "Ioc", "entry")
+    assert (row["action_id"], row["nonce"], row["expires_ts_ms"]) == (4, 1_790_000_000_000, 1_790_000_003_000)
+    assert [row[name] for name in ("oid", "avg_px", "sent_us", "answered_us")] == [None] * 4
+
+
+def test_live_order_row_of_a_filled_order_has_mean_price_and_latencies() -> None:
+    filled = order_changed(
+        OrderStatus.FILLED, oid=77, filled_sz=Decimal("0.3"), applied_sz=Decimal("0.3"), applied_ntl=Decimal("30.01"),
+        sent_mono_ns=START_MONO_NS + 150_000, answered_mono_ns=START_MONO_NS + 400_000_000,
+    )  # fmt: skip
+    row = _one("orders", filled)
+    assert row["avg_px"] == Decimal("100.03333333"), "a mean is rounded to what the column holds"
+    assert (row["oid"], row["sent_us"], row["answered_us"]) == (77, 150, 400_000)
+
+
+def test_live_order_carried_over_a_reboot_has_no_latency_from_two_clocks() -> None:
+    row = _one("orders", order_changed(OrderStatus.IN_DOUBT, sent_mono_ns=START_MONO_NS - 1))
+    assert row["sent_us"] is None
+
+
+def test_live_order_row_keeps_the_refusal_and_cuts_the_venues_words() -> None:
+    row = _one("orders", order_changed(OrderStatus.REJECTED, code=RefusalCode.MARGIN, text="m" * 500))
+    assert (row["code"], len(row["text"])) == ("margin", 200)
+
+
+def test_live_order_told_twice_with_the_same_status_is_two_rows() -> None:
+    projector = Projector([a_spec()])
+    projector.feed(
+        5, ev.TimerFired(**stamps(0)), [order_changed(OrderStatus.FILLED), order_changed(OrderStatus.FILLED)]
+    )
+    assert [(row["seq"], row["ordinal"]) for row in _all(projector.take(), "orders")] == [(5, 0), (5, 1)]
+
+
+def test_paper_rows_do_not_invent_what_only_the_venue_knows() -> None:
+    order = _one("orders", _sample(fx.OrderChanged, coin=COIN, mode="paper"))
+    unknown = ("expected_px", "avg_px", "oid", "action_id", "nonce", "expires_ts_ms", "sent_us", "answered_us")
+    assert [order[name] for name in unknown] == [None] * len(unknown)
+    fill = _one("fills", _sample(fx.FillApplied, coin=COIN, mode="paper"))
+    assert [fill[name] for name in ("oid", "fee_token", "slippage_bps", "flight_ms")] == [None] * 4
+    assert fill["source"] == "paper"
+
+
+def test_live_fill_row_is_the_venues_fill_with_our_reason() -> None:
+    row = _one("fills", fill_applied(source="gap", builder_fee=Decimal("0.001"), is_liquidation=True))
+    assert (row["tid"], row["oid"], row["venue_ts_ms"]) == (1_045_359, 77, 1_790_000_000_412)
+    assert (row["mode"], row["source"], row["reason"], row["signal_id"]) == ("live", "gap", "entry", "s1")
+    assert (row["fee"], row["builder_fee"], row["fee_token"]) == (Decimal("0.009"), Decimal("0.001"), "USDC")
+    assert (row["slippage_bps"], row["flight_ms"], row["is_liquidation"]) == (Decimal("1.5"), 412, True)
+
+
+def test_live_position_row_is_flat_without_an_entry() -> None:
+    held = _one("positions", position_changed(a_position()))
+    assert (held["mode"], held["sz"], held["entry_px"]) == ("live", Decimal("0.3"), Decimal("100.03"))
+    assert held["entry_edge_bps"] == 18
+    flat = _one("positions", position_changed(None, "0.03", "quick_profit"))
+    assert (flat["sz"], flat["entry_px"], flat["entry_ts_ns"]) == (0, None, None)
+    assert (flat["realised_pnl"], flat["reason"]) == (Decimal("0.03"), "quick_profit")
+
+
+@pytest.mark.parametrize(("side", "slippage_bps"), [(Side.BUY, 1), (Side.SELL, -1)])
+def test_round_trip_nets_fees_and_funding_and_slippage_is_worse_when_positive(side: Side, slippage_bps: int) -> None:
+    row = _one("round_trips", trade_closed(side=side))
+    assert row["pnl"] == Decimal("0.03") - Decimal("0.018") - Decimal("0.001")
+    assert (row["entry_slippage_bps"], row["held_ms"], row["flat_time_ms"]) == (slippage_bps, 2_500, 412)
+    assert _one("round_trips", trade_closed(expected_px=Decimal(0)))["entry_slippage_bps"] is None
+
+
+def test_action_row_splits_the_way_into_its_parts() -> None:
+    row = _one("actions", action_ended())
+    assert (row["received_to_decided_us"], row["decided_to_sent_us"], row["sent_to_ended_us"]) == (80, 150, 399_850)
+    never = _one("actions", action_ended("not_sent", is_sent=False, detail="stop_latch"))
+    assert (never["decided_to_sent_us"], never["sent_to_ended_us"], never["detail"]) == (None, None, "stop_latch")
+
+
+def test_proofs_about_the_account_are_rows_of_no_market() -> None:
+    checked = _one("reconciliations", account_checked("-0.5", "xyz:NVDA: ours 1, venue 0", "xyz:GOLD: ours 0, venue 2"))
+    assert (checked["coin"], checked["dex"], checked["difference"]) == ("", "xyz", Decimal("-0.5"))
+    assert checked["position_mismatches"] == "xyz:NVDA: ours 1, venue 0; xyz:GOLD: ours 0, venue 2"
+    gap = _one("fill_gaps", fill_gap_checked(is_proved=False))
+    assert (gap["venue_count"], gap["known_count"], gap["applied_count"], gap["is_proved"]) == (3, 1, 2, False)
+
+
+def test_trading_transitions_are_events() -> None:
+    now = {"ts_ns": START_TS_NS, "mono_ns": START_MONO_NS}
+    ready = _one("events", tx.TradingReadyChanged(**now, is_ready=False, reason="no_account_read"))
+    assert (ready["kind"], ready["state"], ready["detail"]) == ("trading_ready_changed", "not_ready", "no_account_read")
+    stop = _one("events", tx.MarketStopChanged(**now, coin=COIN, state="shrinking", gate="halt", reason="tripped"))
+    assert (stop["coin"], stop["subject"], stop["state"]) == (COIN, "halt", "shrinking")
+    ladder = _one("events", tx.LadderChanged(**now, step=3, reason="rate_limit"))
+    assert (ladder["subject"], ladder["state"], ladder["value"]) == ("ladder", "step_3", 3.0)
+
+
+def test_every_row_of_real_trading_fits_its_table(tmp_path: Path) -> None:
+    """The types of the file, not only the count of columns: what does not fit is refused when the part is sealed."""
+    outputs = [
+        order_changed(), order_changed(OrderStatus.FILLED, applied_sz=Decimal("0.7"), applied_ntl=Decimal(71)),
+        fill_applied(), fill_applied(tid=2, slippage_bps=None, flight_ms=None), position_changed(None),
+        position_changed(a_position(entry_px=Decimal(100) / 3)), trade_closed(exit_px=Decimal(100) / 7),
+        action_ended(), action_ended("not_sent", is_sent=False), account_checked("0.01", "x"),
+        fill_gap_checked(is_proved=True), _sample(fx.FillApplied, coin=COIN),
+        _sample(fx.OrderChanged, coin=COIN, decided_ts_ns=START_TS_NS),
+        _sample(fx.LedgerPosted, coin=COIN), _sample(fx.PositionChanged, coin=COIN, entry_px=Decimal(1)),
+    ]  # fmt: skip
+    projector = Projector([a_spec()])
+    projector.feed(1, ev.TimerFired(**stamps(0)), outputs)
+    writer = PartWriter(tmp_path, venue="sim", session_id="s1", config_hash="c")
+    counts = {table: writer.seal(table, day, rows).row_count for (table, day), rows in projector.take().items()}
+    assert counts == {
+        "orders": 3, "fills": 3, "positions": 3, "round_trips": 1, "actions": 2, "reconciliations": 1, "fill_gaps": 1,
+        "ledger": 1,
+    }  # fmt: skip

@@ -1,0 +1,175 @@
+"""Tables of what we did: orders, fills, positions, money, and the proofs that our account is the venue's.
+
+Rule 1: paper and live share a table and never a meaning: `mode` tells them apart, and what a paper order can not have
+(ids of the venue, latencies) is null, never 0.
+Rule 2: orders and positions are histories, one row a change, so that a row never has to be changed.
+Rule 3: latencies are differences of CLOCK_BOOTTIME in microseconds; null where the two stamps are of two boots.
+"""
+
+from streaming.contracts.table import BPS, CASH, FLAG, INT, ORDINAL, PX, SZ, TEXT, TS_NS, USD, Column, table
+
+_MODE = Column("mode", TEXT, "paper or live", "whose")
+_SIDE = Column("side", TEXT, "buy or sell", "ours")
+_DECIDED = Column("decided_ts_ns", INT, "ns UTC", "instant of the intent")
+
+ORDERS = table(
+    "orders",
+    "Our orders, one row a change of status or evidence",
+    ("seq", "ordinal"),
+    ORDINAL,
+    Column("cloid", TEXT, "128 bit hex", "H(session, signal, leg)"),
+    Column("signal_id", TEXT, "id", "table signals; the entry's signal for exits"),
+    TS_NS,
+    _DECIDED,
+    _MODE,
+    _SIDE,
+    Column("tif", TEXT, "Ioc, Gtc or Alo", "as the venue spells it; a paper order acts as Ioc"),
+    Column("is_reduce_only", FLAG, "flag", "exits"),
+    Column("limit_px", PX, "quote per unit", "never worse than this"),
+    Column("expected_px", PX, "quote per unit", "touch the decision was made on; null in paper mode", is_nullable=True),
+    Column("sz", SZ, "base units", "asked"),
+    Column("filled_sz", SZ, "base units", "what the evidence says was filled"),
+    Column("applied_sz", SZ, "base units", "sum of its fills that are in the position"),
+    Column("avg_px", PX, "quote per unit", "mean of the applied fills, to 1e-8; null without any", is_nullable=True),
+    Column(
+        "status",
+        TEXT,
+        "state",
+        "intent, sent, resting, in_doubt, filled, partly_filled, unfilled, rejected, canceled, aborted, expired, "
+        "not_sent or never_arrived",
+    ),
+    Column("reason", TEXT, "reason", "live: entry or exit reason; paper: why this state"),
+    Column("code", TEXT, "code", "why the venue refused it, in our words; empty when it did not"),
+    Column("text", TEXT, "text", "the venue's own words; <= 200 characters"),
+    Column("oid", INT, "id", "venue's order id; null until it is known", is_nullable=True),
+    Column("action_id", INT, "id", "table actions; null in paper mode", is_nullable=True),
+    Column("nonce", INT, "ms", "nonce of its action; null in paper mode", is_nullable=True),
+    Column("expires_ts_ms", INT, "ms UTC", "expiresAfter of its action; null in paper mode", is_nullable=True),
+    Column("sent_us", INT, "us", "decision to the bytes' hand-over to a socket; null before", is_nullable=True),
+    Column("answered_us", INT, "us", "decision to the answer; null before", is_nullable=True),
+    day="decided_ts_ns",
+    version=2,
+)
+FILLS = table(
+    "fills",
+    "Fills of our account, each applied once",
+    ("coin", "venue_ts_ms", "tid"),
+    Column("tid", INT, "id", "venue's trade id, a hash of both oids; a counter in paper mode"),
+    Column("oid", INT, "id", "venue's order id; null in paper mode", is_nullable=True),
+    Column("cloid", TEXT, "128 bit hex", "table orders; empty where the order had none"),
+    Column("signal_id", TEXT, "id", "table signals; empty in paper mode and where no order of ours caused it"),
+    TS_NS,
+    Column("venue_ts_ms", INT, "ms UTC", "fill.time; our wall clock in paper mode"),
+    Column("decided_ts_ns", INT, "ns UTC", "instant of the intent"),
+    _MODE,
+    Column("source", TEXT, "paper, stream or gap", "how it came: paper model, userFills, or a query after a reconnect"),
+    _SIDE,
+    Column("px", PX, "quote per unit", "fill price"),
+    Column("sz", SZ, "base units", "filled"),
+    Column("fee", PX, "units of fee_token", "> 0 is paid, < 0 a rebate; the builder's part included"),
+    Column("builder_fee", PX, "units of fee_token", "builderFee"),
+    Column("fee_token", TEXT, "token", "feeToken; null in paper mode: collateral of the dex", is_nullable=True),
+    Column(
+        "slippage_bps", BPS, "bps", "px against orders.expected_px, > 0 is worse; null when unknown", is_nullable=True
+    ),
+    Column("flight_ms", INT, "ms", "decision to this fill; null when unknown", is_nullable=True),
+    Column("is_reduce_only", FLAG, "flag", "exits"),
+    Column("reason", TEXT, "reason", "of the order, or foreign, settlement, liquidation; empty in paper mode"),
+    Column("direction", TEXT, "text", "fill.dir: Open Long, Close Short, ...; empty in paper mode; <= 200 characters"),
+    Column("is_liquidation", FLAG, "flag", "the venue closed it"),
+    version=2,
+)
+POSITIONS = table(
+    "positions",
+    "Positions after every change",
+    ("seq", "ordinal"),
+    ORDINAL,
+    TS_NS,
+    Column("mode", TEXT, "paper or live", "whose position"),
+    Column("sz", SZ, "base units, signed", "fold of fills"),
+    Column("entry_px", PX, "quote per unit", "mean entry; null when flat", is_nullable=True),
+    Column("entry_ts_ns", INT, "ns UTC", "first fill, set once", is_nullable=True),
+    Column("entry_edge_bps", BPS, "bps", "raw edge of the entry's signal", is_nullable=True),
+    Column("realised_pnl", USD, "quote units", "of this change, fees apart"),
+    Column("reason", TEXT, "reason", "entry, exit reason"),
+)
+LEDGER = table(
+    "ledger",
+    "Double entry of fills, fees, funding, transfers, settlement and liquidation: the legs of a posting sum to zero",
+    ("posting_id", "account"),
+    Column("posting_id", TEXT, "id", "cause of the posting"),
+    TS_NS,
+    Column("mode", TEXT, "paper or live", "whose money"),
+    Column("account", TEXT, "name", "cash, position, fees, builder_fees, funding, transfers or realised_pnl"),
+    Column("amount", PX, "currency units", "signed"),
+    Column("currency", TEXT, "token", "collateral of the dex"),
+    Column("reason", TEXT, "reason", "fill, fee, funding, transfer, settlement or liquidation"),
+    version=2,
+)
+ROUND_TRIPS = table(
+    "round_trips",
+    "Real positions from first fill to flat, one row a closed position",
+    ("seq", "ordinal"),
+    ORDINAL,
+    Column("signal_id", TEXT, "id", "table signals; empty where no order of ours opened it"),
+    TS_NS,
+    Column("opened_ts_ns", INT, "ns UTC", "first fill"),
+    Column("side", TEXT, "buy or sell", "of the entry; buy is long"),
+    Column("sz", SZ, "base units", "all that was opened, unsigned"),
+    Column("expected_px", PX, "quote per unit", "touch the entry was decided on"),
+    Column("entry_px", PX, "quote per unit", "mean of the entry's fills"),
+    Column("exit_px", PX, "quote per unit", "mean of the closing fills"),
+    Column("entry_edge_bps", BPS, "bps", "raw edge of the entry's signal", is_nullable=True),
+    Column("entry_slippage_bps", BPS, "bps", "entry_px against expected_px, > 0 is worse", is_nullable=True),
+    Column("pnl", PX, "quote units", "after fees and funding"),
+    Column("realised_pnl", PX, "quote units", "fees and funding apart"),
+    Column("fees", PX, "quote units", "> 0 is paid"),
+    Column("funding", PX, "quote units", "> 0 was received"),
+    Column("fill_count", INT, "count", "entry and exit together"),
+    Column("held_ms", INT, "ms", "first fill to flat"),
+    Column("flat_time_ms", INT, "ms", "exit decided to flat; null: no order of ours closed it", is_nullable=True),
+    Column("exit_reason", TEXT, "reason", "first reason that closed it"),
+)
+ACTIONS = table(
+    "actions",
+    "Signed actions and what became of them, one row an outcome",
+    ("seq", "ordinal"),
+    ORDINAL,
+    TS_NS,
+    Column("decided_ts_ns", INT, "ns UTC", "instant of the decision"),
+    Column("action_id", INT, "id", "counts from 1 in a session, new on every send"),
+    Column("kind", TEXT, "order, cancel or schedule_cancel", "action"),
+    Column("nonce", INT, "ms", "action"),
+    Column("order_count", INT, "count", "orders or cancels in it"),
+    Column("outcome", TEXT, "answered, refused, not_sent or unknown", "post, POST /exchange or the transport"),
+    Column("detail", TEXT, "text", "reason of the outcome; <= 200 characters"),
+    Column("received_to_decided_us", INT, "us", "receipt of the input to the decision", is_nullable=True),
+    Column("decided_to_sent_us", INT, "us", "decision to the bytes' hand-over; null: none left", is_nullable=True),
+    Column("sent_to_ended_us", INT, "us", "hand-over to the outcome; null: none left", is_nullable=True),
+    day="decided_ts_ns",
+)
+RECONCILIATIONS = table(
+    "reconciliations",
+    "Reads of the account against our own account of it, one row a dex",
+    ("seq", "ordinal"),
+    ORDINAL,
+    TS_NS,
+    Column("dex", TEXT, "name", "clearinghouseState of that dex"),
+    Column("venue_cash", CASH, "collateral units", "account value - unrealised pnl"),
+    Column("expected_cash", CASH, "collateral units", "our ledger; null: no two reads agreed yet", is_nullable=True),
+    Column("difference", CASH, "collateral units", "venue_cash - expected_cash"),
+    Column("position_mismatches", TEXT, "text", "coin: ours x, venue y; empty when all agree"),
+    Column("is_judged", FLAG, "flag", "false: something was in flight, so that the read proves nothing"),
+)
+FILL_GAPS = table(
+    "fill_gaps",
+    "Checks after a reconnect that no fill was missed, by count",
+    ("seq", "ordinal"),
+    ORDINAL,
+    TS_NS,
+    Column("since_ts_ms", INT, "ms UTC", "start of the query"),
+    Column("venue_count", INT, "count", "fills the venue names since then"),
+    Column("known_count", INT, "count", "of ours before the query"),
+    Column("applied_count", INT, "count", "missing ones that were applied now"),
+    Column("is_proved", FLAG, "flag", "ours equal the venue's afterwards"),
+)
