@@ -28,8 +28,22 @@ POST_COUNT_MAX = 100
 IDLE_S_MAX = 60
 """The venue closes a socket to which it has sent nothing for so long. [docs], 60.2 s measured [probe]"""
 
+ORDER_NTL_MIN_USD = 10
+"""Least notional of an order; its live text is `Order must have minimum value of $10.` [docs]"""
+UNIFIED_ACTION_COUNT_MAX = 50_000
+"""Actions a UTC day of an account in unified or portfolio-margin mode; standard mode has no such cap. [docs]"""
+SCHEDULE_CANCEL_VOLUME_USD = 1_000_000
+"""Volume an account must have traded before `scheduleCancel` is taken. The refusal names the figure; not documented."""
+LIST_COUNT_MAX = 500
+"""Elements of an answer about a time range; a shorter one is the last page. Fills: up to 2,000. [docs]"""
+
 _LIGHT_WEIGHT = 2
 _USUAL_WEIGHT = 20
+_ITEMS_PER_WEIGHT = 20
+_LISTS = frozenset(
+    {"historicalOrders", "userFills", "userFillsByTime", "userFunding", "userNonFundingLedgerUpdates"}
+    | {"recentTrades", "fundingHistory"}
+)
 _REQUEST_WEIGHTS = MappingProxyType(
     {
         "l2Book": _LIGHT_WEIGHT,
@@ -46,7 +60,11 @@ _REQUEST_WEIGHTS = MappingProxyType(
 def request_weight(info_type: str) -> int:
     """Return the weight of an info request before its answer is known; an unknown type counts as a usual one.
 
-    Lists of fills, orders and the like cost 1 more per 20 items; none of the requests made here returns such a list.
-    Source: [docs].
+    Lists of fills, payments and the like cost more, see `item_weight`. Source: [docs].
     """
     return _REQUEST_WEIGHTS.get(info_type, _USUAL_WEIGHT)
+
+
+def item_weight(info_type: str, item_count: int) -> int:
+    """Return what an answer of `item_count` items costs besides: 1 per 20 items of a list. Source: [docs]."""
+    return item_count // _ITEMS_PER_WEIGHT if info_type in _LISTS else 0

@@ -2,17 +2,21 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
+from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import web
 from info_server import InfoServer
+from venue_bench import GENERATOR
 
 from streaming.core.budget import WeightWindow
 from streaming.core.errors import NotSent, OutcomeUnknown, RateLimited, Rejected, VenueError
-from streaming.hyperliquid.limits import request_weight
+from streaming.hyperliquid.limits import LIST_COUNT_MAX, request_weight
 from streaming.shell.info.rest import InfoClient
+from streaming.sim.venue.server import VenueServer
 
+Json = Any
 USER = "0x00000000000000000000000000000000000000a1"
 
 
@@ -201,3 +205,133 @@ def test_info_client_cut_answer_is_an_unknown_outcome() -> None:
         return response
 
     assert isinstance(failure_of(cut), OutcomeUnknown)
+
+
+# --- about an account
+
+
+def test_info_client_asks_the_simulated_venue_everything_about_an_account() -> None:
+    async def run() -> None:
+        server = VenueServer(GENERATOR)
+        async with server.serving(0) as port, aiohttp.ClientSession() as session, asyncio.timeout(20):
+            client = InfoClient(f"http://127.0.0.1:{port}", session=session)
+            state = await client.clearinghouse_state(USER, "xyz")
+            assert (state.dex, state.account_value, state.positions) == ("xyz", Decimal(10_000), ())
+            assert (await client.clearinghouse_state(USER, "")).withdrawable == Decimal(10_000)
+            assert (await client.user_role(USER)).role == "user"
+            assert await client.extra_agents(USER) == ()
+            assert await client.user_abstraction(USER) == "disabled"
+            assert await client.spot_state(USER) == ()
+            assert (await client.user_rate_limit(USER)).left_count == 10_000
+            assert (await client.active_asset_data(USER, "xyz:NVDA")).buy_usd_max == Decimal(10_000)
+            assert await client.open_orders(USER, "xyz") == ()
+            assert await client.order_status(USER, 1) is None
+            assert await client.order_status(USER, "0x" + "0" * 32) is None
+            assert await client.user_fills(USER) == ()
+            assert await client.user_fills_by_time(USER, 0) == ()
+            assert await client.user_funding(USER, 0) == ()
+            assert await client.non_funding_ledger(USER, 0) == ()
+
+    asyncio.run(run())
+
+
+def a_fill(number: int) -> dict[str, Json]:
+    return {
+        "coin": "xyz:ALPHA",
+        "px": "101.5",
+        "sz": "1.0",
+        "side": "B",
+        "time": 1_000 + number // 3,  # three in a millisecond: pages overlap
+        "oid": number,
+        "tid": number,
+        "startPosition": "0.0",
+        "fee": "0.01",
+    }
+
+
+class FillPages:
+    """Answers `userFillsByTime` as the venue does: oldest first, so many a page."""
+
+    def __init__(self, fills: list[dict[str, Json]], page_count_max: int = 2_000) -> None:
+        self.server = InfoServer()
+        self.server.answers["userFillsByTime"] = self.answer
+        self.fills = fills
+        self.page_count_max = page_count_max
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        asked = await request.json()
+        after = [fill for fill in self.fills if asked["startTime"] <= fill["time"] <= asked.get("endTime", 10**12)]
+        return web.json_response(after[: self.page_count_max])
+
+
+@pytest.mark.parametrize("page_count_max", [500, 2_000])
+@pytest.mark.parametrize("fill_count", [0, 499, 500, 501, 4_321])
+def test_info_client_reads_every_fill_of_a_range_once(fill_count: int, page_count_max: int) -> None:
+    # I-16: what was missed while disconnected comes back whole
+    pages = FillPages([a_fill(number) for number in range(fill_count)], page_count_max)
+
+    async def use(client: InfoClient) -> None:
+        fills = await client.user_fills_by_time(USER, 1_000)
+        assert [fill.tid for fill in fills] == list(range(fill_count))
+
+    with_client(pages.server, use)
+
+
+def test_info_client_range_ends_where_it_was_asked_to() -> None:
+    pages = FillPages([a_fill(number) for number in range(30)])
+
+    async def use(client: InfoClient) -> None:
+        assert [fill.tid for fill in await client.user_fills_by_time(USER, 1_001, 1_002)] == [3, 4, 5, 6, 7, 8]
+
+    with_client(pages.server, use)
+    assert pages.server.asked == [{"type": "userFillsByTime", "user": USER, "endTime": 1_002, "startTime": 1_001}]
+
+
+@pytest.mark.parametrize(
+    "fills",
+    [
+        [a_fill(number) | {"time": 1_000} for number in range(LIST_COUNT_MAX)],
+        [a_fill(number) for number in reversed(range(LIST_COUNT_MAX))],
+    ],
+    ids=["one millisecond fills a page", "newest first"],
+)
+def test_info_client_page_that_does_not_go_on_is_no_answer(fills: list[dict[str, Json]]) -> None:
+    pages = FillPages(fills, LIST_COUNT_MAX)
+
+    async def use(client: InfoClient) -> None:
+        with pytest.raises(OutcomeUnknown, match="oldest first"):
+            await client.user_fills_by_time(USER, 1_000)
+
+    with_client(pages.server, use)
+
+
+def test_info_client_spends_what_the_length_of_a_list_costs() -> None:
+    pages = FillPages([a_fill(number) for number in range(450)])
+
+    async def use(client: InfoClient) -> None:
+        await client.user_fills_by_time(USER, 0)
+        assert client.weights.used_weight(StoppedClock().mono_ns()) == 20 + 450 // 20
+
+    with_client(pages.server, use)
+
+
+def test_info_client_ledger_pages_count_entries_that_move_nothing() -> None:
+    # 500 entries that stay inside spot are a full page: what comes after them must not be lost.
+    inside = [
+        {"time": 1_000 + number, "hash": f"0x{number}", "delta": {"type": "spotTransfer", "amount": "1"}}
+        for number in range(LIST_COUNT_MAX)
+    ]
+    after = [{"time": 9_000, "hash": "0xend", "delta": {"type": "deposit", "usdc": "5.0"}}]
+    server = InfoServer()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        start_ms = (await request.json())["startTime"]
+        return web.json_response([item for item in inside + after if item["time"] >= start_ms][:LIST_COUNT_MAX])
+
+    server.answers["userNonFundingLedgerUpdates"] = answer
+
+    async def use(client: InfoClient) -> None:
+        (moved,) = await client.non_funding_ledger(USER, 0)
+        assert (moved.amount, moved.reference) == (Decimal(5), "0xend")
+
+    with_client(server, use)

@@ -6,13 +6,16 @@ that say what may be done next.
 Rule 1: `NotSent` may be repeated at once; `OutcomeUnknown` and `RateLimited` after a back-off; `Rejected` never.
 Rule 2: polls are shed at 80 % of the venue's weight limit; what a start needs may use all of it (I-37).
 Rule 3: no redirects, no body above 8 MiB, no text of a body above 200 bytes in an error (F-106, I-34).
+Rule 4: what an answer costs by its length is spent after it; the next request waits for it, this one is not undone.
+Rule 5: a time range is read page by page until one is short; each item counts once, and a page that does not go on is
+no answer (a gap that looks closed is worse than one that is known).
 
 Source: hyperliquid.gitbook.io, "Info endpoint", "Rate limits and user limits"; error bodies from live probes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
 from decimal import Decimal
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import aiohttp
 import msgspec
@@ -20,9 +23,10 @@ import msgspec
 from streaming.core.budget import SHED_RATIO, WeightWindow
 from streaming.core.errors import NotSent, OutcomeUnknown, RateLimited, Rejected
 from streaming.core.registry import DexMeta, ListedDex
+from streaming.core.trading.model import DexAccount, Funding, OrderUpdate, Transfer, VenueFill
 from streaming.core.units import NS_PER_S, ONE
-from streaming.hyperliquid import info
-from streaming.hyperliquid.limits import REQUEST_WEIGHT_MAX, WINDOW_S, request_weight
+from streaming.hyperliquid import account, account_history, info
+from streaming.hyperliquid.limits import LIST_COUNT_MAX, REQUEST_WEIGHT_MAX, WINDOW_S, item_weight, request_weight
 from streaming.shell.clock import Clock, SystemClock
 
 _BODY_BYTES_MAX = 8 * 1024 * 1024
@@ -30,7 +34,17 @@ _CONNECT_TIMEOUT_S = 2.0
 _READ_TIMEOUT_S = 5.0
 _TOTAL_TIMEOUT_S = 15.0
 _TOO_MANY_REQUESTS = 429
+_PAGE_COUNT_MAX = 100
+"""Of one time range: 50,000 items; the venue keeps 10,000 to 12,000 fills."""
 _T = TypeVar("_T")
+
+
+class _Dated(Protocol):
+    @property
+    def venue_ts_ms(self) -> int: ...
+
+
+_Item = TypeVar("_Item", bound=_Dated)
 
 
 class InfoClient:
@@ -105,8 +119,136 @@ class InfoClient:
         """Return the names of all spot pairs and tokens."""
         return await self._ask("spotMeta", {}, info.parse_spot_names, is_essential=is_essential)
 
+    # About one account: `user` is its master address (or a sub-account's); an agent's has empty answers everywhere.
+
+    async def user_role(self, user: str, *, is_essential: bool = False) -> account.UserRole:
+        """Return what the address `user` is; the heaviest request there is."""
+        return await self._ask("userRole", {"user": user}, account.parse_user_role, is_essential=is_essential)
+
+    async def extra_agents(self, user: str, *, is_essential: bool = False) -> tuple[account.AgentInfo, ...]:
+        """Return the named agents of an account."""
+        return await self._ask("extraAgents", {"user": user}, account.parse_extra_agents, is_essential=is_essential)
+
+    async def user_abstraction(self, user: str, *, is_essential: bool = False) -> str:
+        """Return the mode of an account."""
+        parse = account.parse_user_abstraction
+        return await self._ask("userAbstraction", {"user": user}, parse, is_essential=is_essential)
+
+    async def user_rate_limit(self, user: str, *, is_essential: bool = False) -> account.AddressBudget:
+        """Return the request budget of an account."""
+        parse = account.parse_user_rate_limit
+        return await self._ask("userRateLimit", {"user": user}, parse, is_essential=is_essential)
+
+    async def clearinghouse_state(self, user: str, dex: str, *, is_essential: bool = False) -> DexAccount:
+        """Return balance and positions on `dex`; the empty name is the validator dex."""
+        arguments = _of_dex(user, dex)
+
+        def parse(body: bytes) -> DexAccount:
+            return account.parse_clearinghouse_state(body, dex)
+
+        return await self._ask("clearinghouseState", arguments, parse, is_essential=is_essential)
+
+    async def spot_state(self, user: str, *, is_essential: bool = False) -> tuple[account.SpotBalance, ...]:
+        """Return the spot balances."""
+        parse = account.parse_spot_state
+        return await self._ask("spotClearinghouseState", {"user": user}, parse, is_essential=is_essential)
+
+    async def active_asset_data(self, user: str, coin: str, *, is_essential: bool = False) -> account.AssetLeverage:
+        """Return the leverage that is set for a market, and the room for orders there."""
+        arguments, parse = {"user": user, "coin": coin}, account.parse_active_asset_data
+        return await self._ask("activeAssetData", arguments, parse, is_essential=is_essential)
+
+    async def open_orders(
+        self, user: str, dex: str, *, is_essential: bool = False
+    ) -> tuple[account_history.OpenOrder, ...]:
+        """Return the live orders on `dex`."""
+        parse = account_history.parse_open_orders
+        return await self._ask("openOrders", _of_dex(user, dex), parse, is_essential=is_essential)
+
+    async def order_status(
+        self, user: str, oid_or_cloid: int | str, *, is_essential: bool = False
+    ) -> OrderUpdate | None:
+        """Return what the venue knows of an order, by its oid or cloid; None is `unknownOid`, no proof of anything."""
+        arguments: dict[str, str | int] = {"user": user, "oid": oid_or_cloid}
+        return await self._ask("orderStatus", arguments, account_history.parse_order_status, is_essential=is_essential)
+
+    async def user_fills(self, user: str, *, is_essential: bool = False) -> tuple[VenueFill, ...]:
+        """Return the newest fills, up to 2,000, newest first."""
+        parse = account_history.parse_user_fills
+        return await self._ask("userFills", {"user": user}, parse, is_essential=is_essential)
+
+    async def user_fills_by_time(
+        self, user: str, start_ms: int, end_ms: int | None = None, *, is_essential: bool = False
+    ) -> tuple[VenueFill, ...]:
+        """Return every fill of `start_ms <= time <= end_ms` once (by tid), oldest first; None is until now."""
+        arguments: dict[str, str | int] = {"user": user} | ({} if end_ms is None else {"endTime": end_ms})
+        return await self._ask_range(
+            "userFillsByTime",
+            arguments,
+            start_ms,
+            account_history.parse_user_fills,
+            lambda fill: fill.tid,
+            is_essential=is_essential,
+        )
+
+    async def user_funding(self, user: str, start_ms: int, *, is_essential: bool = False) -> tuple[Funding, ...]:
+        """Return every funding payment since `start_ms` once (by hour and coin), oldest first."""
+        return await self._ask_range(
+            "userFunding",
+            {"user": user},
+            start_ms,
+            account_history.parse_user_funding,
+            lambda payment: (payment.venue_ts_ms, payment.coin),
+            is_essential=is_essential,
+        )
+
+    async def non_funding_ledger(self, user: str, start_ms: int, *, is_essential: bool = False) -> tuple[Transfer, ...]:
+        """Return what came to the dexes of `user` and left them since `start_ms`, trades and funding apart."""
+
+        def parse(body: bytes) -> tuple[account_history.LedgerUpdate, ...]:
+            return account_history.parse_ledger_updates(body, user)
+
+        updates = await self._ask_range(
+            "userNonFundingLedgerUpdates",
+            {"user": user},
+            start_ms,
+            parse,
+            lambda update: update,
+            is_essential=is_essential,
+        )
+        return tuple(moved for update in updates for moved in update.transfers)
+
+    async def _ask_range(
+        self,
+        info_type: str,
+        arguments: dict[str, str | int],
+        start_ms: int,
+        parse: Callable[[bytes], tuple[_Item, ...]],
+        key: Callable[[_Item], Hashable],
+        *,
+        is_essential: bool,
+    ) -> tuple[_Item, ...]:
+        found: dict[Hashable, _Item] = {}
+        for _ in range(_PAGE_COUNT_MAX):
+            asked = {**arguments, "startTime": start_ms}
+            page = await self._ask(info_type, asked, parse, is_essential=is_essential)
+            for item in page:
+                found.setdefault(key(item), item)
+            if len(page) < LIST_COUNT_MAX:
+                return tuple(found.values())
+            last_ms = page[-1].venue_ts_ms
+            if last_ms <= start_ms or any(item.venue_ts_ms > last_ms for item in page):
+                raise OutcomeUnknown(f"{info_type}: expected a full page that ends later than {start_ms}, oldest first")
+            start_ms = last_ms
+        raise OutcomeUnknown(f"{info_type}: expected at most {_PAGE_COUNT_MAX} pages, found more")
+
     async def _ask(
-        self, info_type: str, arguments: dict[str, str], parse: Callable[[bytes], _T], *, is_essential: bool = False
+        self,
+        info_type: str,
+        arguments: Mapping[str, str | int],
+        parse: Callable[[bytes], _T],
+        *,
+        is_essential: bool = False,
     ) -> _T:
         weight = request_weight(info_type)
         now_ns = self._clock.mono_ns()
@@ -119,7 +261,10 @@ class InfoClient:
         self.weights.spend(now_ns, weight)
         status, body = await self._post(info_type, msgspec.json.encode({"type": info_type, **arguments}))
         _raise_for(info_type, status, body)
-        return parse(body)
+        answer = parse(body)
+        if isinstance(answer, tuple) and (more := item_weight(info_type, len(answer))):
+            self.weights.spend(self._clock.mono_ns(), more)
+        return answer
 
     async def _post(self, info_type: str, request: bytes) -> tuple[int, bytes]:
         headers = {"Content-Type": "application/json"}
@@ -132,6 +277,10 @@ class InfoClient:
             raise NotSent(f"{info_type}: expected {self._url} to accept a connection: {_short(failure)}") from failure
         except (aiohttp.ClientError, TimeoutError) as failure:
             raise OutcomeUnknown(f"{info_type}: expected an answer of {self._url}: {_short(failure)}") from failure
+
+
+def _of_dex(user: str, dex: str) -> dict[str, str]:
+    return {"user": user, "dex": dex} if dex else {"user": user}
 
 
 async def _read_capped(response: aiohttp.ClientResponse, info_type: str) -> bytes:
