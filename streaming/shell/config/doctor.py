@@ -7,6 +7,7 @@ Rule 2: `fail` is what would keep the sidecar from working or make it unsafe, `w
 import decimal
 import importlib.metadata
 import os
+import resource
 import shutil
 import socket
 import sys
@@ -25,13 +26,16 @@ from streaming.core.units import NS_PER_MS, use_exact_decimals
 from streaming.shell.config.schema import Config
 from streaming.shell.control.credential import read_token, token_path
 from streaming.shell.control.status_text import table
-from streaming.shell.process.sockets import LOOPBACK, pid_listening_on, ports_of
+from streaming.shell.keys.agent_key import KeyKind, key_facts
+from streaming.shell.process.sockets import LOOPBACK, listening, pid_listening_on, ports_of
 
 FREE_BYTES_MIN = 512 * 1024 * 1024
 FREE_BYTES_WARN = 5 * 1024 * 1024 * 1024
 FSYNC_MS_WARN = 50
 PROBE_COUNT = 5
 BACKLOG_WARN = 10
+OPEN_FILE_COUNT_MIN = 256
+OPEN_FILE_COUNT_WARN = 1_024
 _PACKAGES = ("hip3", "aiohttp", "msgspec", "picows", "pyarrow", "uvloop", "websockets", "zstandard")
 
 
@@ -50,9 +54,12 @@ def findings(config: Config) -> list[Finding]:
         _decimals,
         _clocks,
         _versions,
+        _open_files,
         _warehouse,
         _token,
+        _key,
         _control,
+        _sockets,
         _sim,
         _backlog,
     )
@@ -67,59 +74,74 @@ def findings_text(found: list[Finding]) -> str:
     return table(("", "check", "found"), rows) + f"{fails} failed, {warns} warnings\n"
 
 
-def _ok(name: str, detail: str) -> Finding:
+def fine(name: str, detail: str) -> Finding:
+    """Return a finding that needs no attention."""
     return Finding(name=name, level="ok", detail=detail)
 
 
-def _warn(name: str, detail: str) -> Finding:
+def warned(name: str, detail: str) -> Finding:
+    """Return a finding that an operator should know."""
     return Finding(name=name, level="warn", detail=detail)
 
 
-def _fail(name: str, detail: str) -> Finding:
+def failed(name: str, detail: str) -> Finding:
+    """Return a finding that keeps the sidecar from working or makes it unsafe."""
     return Finding(name=name, level="fail", detail=detail)
 
 
 def _interpreter(_config: Config) -> Iterator[Finding]:
     if sys.flags.optimize:
-        yield _fail("python -O", "expected no -O; start without it and without PYTHONOPTIMIZE")
+        yield failed("python -O", "expected no -O; start without it and without PYTHONOPTIMIZE")
     else:
-        yield _ok("python -O", "off")
+        yield fine("python -O", "off")
 
 
 def _decimals(_config: Config) -> Iterator[Finding]:
     use_exact_decimals()
     context = decimal.getcontext()
     if context.prec == 28 and context.traps[decimal.FloatOperation] and decimal.__libmpdec_version__:
-        yield _ok("decimal", f"precision 28, floats trapped, libmpdec {decimal.__libmpdec_version__}")
+        yield fine("decimal", f"precision 28, floats trapped, libmpdec {decimal.__libmpdec_version__}")
     else:
-        yield _fail("decimal", f"expected precision 28 and trapped floats, found {context}")
+        yield failed("decimal", f"expected precision 28 and trapped floats, found {context}")
 
 
 def _clocks(_config: Config) -> Iterator[Finding]:
     boot_ns, mono_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME), time.monotonic_ns()
     if boot_ns < mono_ns - NS_PER_MS:
-        yield _fail("clock", f"expected CLOCK_BOOTTIME not behind CLOCK_MONOTONIC, found {boot_ns} and {mono_ns}")
+        yield failed("clock", f"expected CLOCK_BOOTTIME not behind CLOCK_MONOTONIC, found {boot_ns} and {mono_ns}")
     else:
         suspended_s = max(0, boot_ns - mono_ns) // 10**9  # read one after the other: a hair below 0 without a suspend
-        yield _ok("clock", f"up {boot_ns // 10**9} s, {suspended_s} s of it suspended")
+        yield fine("clock", f"up {boot_ns // 10**9} s, {suspended_s} s of it suspended")
     year = time.gmtime(time.time_ns() // 10**9).tm_year
     if year < 2025:
-        yield _fail("wall clock", f"expected a set clock, found the year {year}; start time synchronisation")
+        yield failed("wall clock", f"expected a set clock, found the year {year}; start time synchronisation")
     else:
-        yield _ok("wall clock", time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(time.time_ns() // 10**9)))
+        yield fine("wall clock", time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(time.time_ns() // 10**9)))
 
 
 def _versions(_config: Config) -> Iterator[Finding]:
     for package in _PACKAGES:
         try:
-            yield _ok(package, importlib.metadata.version(package))
+            yield fine(package, importlib.metadata.version(package))
         except importlib.metadata.PackageNotFoundError:
-            yield _fail(package, "expected it installed, found nothing; install hip3[sidecar]")
+            yield failed(package, "expected it installed, found nothing; install hip3[sidecar]")
     try:
         found = importlib.metadata.version("mosaicml-streaming")
-        yield _fail("streaming", f"mosaicml-streaming {found} also owns the package name `streaming`; uninstall it")
+        yield failed("streaming", f"mosaicml-streaming {found} also owns the package name `streaming`; uninstall it")
     except importlib.metadata.PackageNotFoundError:
-        yield _ok("streaming", "no other distribution owns the package name")
+        yield fine("streaming", "no other distribution owns the package name")
+
+
+def _open_files(_config: Config) -> Iterator[Finding]:
+    """Sockets, journal segments and tables each hold one; too few of them end a session at a rotation."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    shown = "unlimited" if soft == resource.RLIM_INFINITY else str(soft)
+    if soft != resource.RLIM_INFINITY and soft < OPEN_FILE_COUNT_MIN:
+        yield failed("open files", f"expected at least {OPEN_FILE_COUNT_MIN}, found {shown}; `ulimit -n {hard}`")
+    elif soft != resource.RLIM_INFINITY and soft < OPEN_FILE_COUNT_WARN:
+        yield warned("open files", f"{shown}; {OPEN_FILE_COUNT_WARN} or more leave room: `ulimit -n {hard}`")
+    else:
+        yield fine("open files", shown)
 
 
 def _warehouse(config: Config) -> Iterator[Finding]:
@@ -128,13 +150,13 @@ def _warehouse(config: Config) -> Iterator[Finding]:
     free_bytes = shutil.disk_usage(parent).free
     detail = f"{free_bytes / 1e9:.1f} GB free at {parent}"
     if free_bytes < FREE_BYTES_MIN:
-        yield _fail("disk", f"expected at least {FREE_BYTES_MIN / 1e9:.1f} GB, found {detail}; free some")
+        yield failed("disk", f"expected at least {FREE_BYTES_MIN / 1e9:.1f} GB, found {detail}; free some")
     elif free_bytes < FREE_BYTES_WARN:
-        yield _warn("disk", f"{detail}; the journal needs about 1 GB a day per 40 markets")
+        yield warned("disk", f"{detail}; the journal needs about 1 GB a day per 40 markets")
     else:
-        yield _ok("disk", detail)
+        yield fine("disk", detail)
     if parent != root:
-        yield _warn("warehouse", f"{root} does not exist yet; `hip3 run` makes it")
+        yield warned("warehouse", f"{root} does not exist yet; `hip3 run` makes it")
     yield _write_probe(parent)
 
 
@@ -143,12 +165,12 @@ def _write_probe(folder: Path) -> Finding:
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".hip3-probe-") as file:
             spent_ms = [_write_and_sync_ms(file.fileno()) for _ in range(PROBE_COUNT)]
     except OSError as error:
-        return _fail("write", f"expected {folder} to be writable, found {error.strerror}; check its owner and mount")
+        return failed("write", f"expected {folder} to be writable, found {error.strerror}; check its owner and mount")
     middle_ms, worst_ms = sorted(spent_ms)[PROBE_COUNT // 2], max(spent_ms)
     detail = f"fdatasync {middle_ms:.1f} ms typical, {worst_ms:.1f} ms worst of {PROBE_COUNT}"
     if worst_ms > FSYNC_MS_WARN:
-        return _warn("write", f"{detail}; a sync lag above 1 s closes entries")
-    return _ok("write", detail)
+        return warned("write", f"{detail}; a sync lag above 1 s closes entries")
+    return fine("write", detail)
 
 
 def _write_and_sync_ms(fd: int) -> float:
@@ -161,52 +183,86 @@ def _write_and_sync_ms(fd: int) -> float:
 def _token(config: Config) -> Iterator[Finding]:
     path = token_path(config.root)
     if not path.exists():
-        yield _warn("token", f"{path} does not exist yet; `hip3 run` makes it")
+        yield warned("token", f"{path} does not exist yet; `hip3 run` makes it")
         return
     try:
         read_token(config.root)
     except ConfigError as error:
-        yield _fail("token", str(error))
+        yield failed("token", str(error))
     else:
-        yield _ok("token", f"{path}, mode 0600")
+        yield fine("token", f"{path}, mode 0600")
+
+
+def agent_key(config: Config) -> tuple[str | None, list[Finding]]:
+    """Return the address of the key that signs and what is to be said about its file; no password is needed.
+
+    The address is None without a key file, and with one that can not be used.
+    """
+    if not getattr(config, "agent_key_file", ""):
+        return None, []
+    try:
+        facts = key_facts(Path(getattr(config, "agent_key_file", "")).expanduser())
+    except ConfigError as error:
+        return None, [failed("agent key", str(error))]
+    if facts.is_retired:
+        detail = f"expected a key in use, found {facts.address}, which was retired; set agent_key_file to its successor"
+        return None, [failed("agent key", detail)]
+    age_days = max(0, time.time_ns() // NS_PER_MS - facts.made_ts_ms) // 86_400_000
+    detail = f"{facts.kind} of {facts.address}, made {age_days} days ago"
+    if facts.kind is KeyKind.KEYSTORE and not getattr(config, "agent_key_password_file", ""):
+        detail += "; its password is asked for at the terminal: a service needs agent_key_password_file"
+        return facts.address, [warned("agent key", detail)]
+    return facts.address, [fine("agent key", detail)]
+
+
+def _key(config: Config) -> Iterator[Finding]:
+    yield from agent_key(config)[1]
 
 
 def _control(config: Config) -> Iterator[Finding]:
-    """Who holds the control port, and whether a running sidecar can be reached from other hosts (F-109)."""
+    """Which sidecar runs, or else who holds the control port."""
     endpoint = _running(config)
     if endpoint is None:
         port = config.control_port
         holder = pid_listening_on(port) if port else None
         if port and not _is_free(port):
-            yield _fail(
+            yield failed(
                 "control port", f"expected {port} to be free, found pid {holder or 'unknown'}; set control_port"
             )
         else:
-            yield _ok("control port", f"{port or 'any'} on {LOOPBACK} is free")
+            yield fine("control port", f"{port or 'any'} on {LOOPBACK} is free")
         return
-    yield _ok("sidecar", f"pid {endpoint.pid} at {endpoint.control_url}")
-    outside = [f"{entry.address}:{entry.port}" for entry in ports_of(endpoint.pid) if not entry.is_loopback]
+    yield fine("sidecar", f"pid {endpoint.pid} at {endpoint.control_url}")
+
+
+def _sockets(config: Config) -> Iterator[Finding]:
+    """Whether our ports, or any of a running sidecar, can be reached from other hosts (F-109)."""
+    endpoint = _running(config)
+    ours = ports_of(endpoint.pid) if endpoint else []
+    ours += [entry for entry in listening() if entry.port in {config.control_port, config.sim_port}]
+    outside = sorted({f"{entry.address}:{entry.port}" for entry in ours if not entry.is_loopback})
     if outside:
-        yield _fail("listening sockets", f"expected loopback only, found {', '.join(outside)}")
+        detail = f"expected loopback only, found {', '.join(outside)}; bind 127.0.0.1 and come in over ssh"
+        yield failed("listening sockets", detail)
     else:
-        yield _ok("listening sockets", "loopback only")
+        yield fine("listening sockets", "loopback only")
 
 
 def _sim(config: Config) -> Iterator[Finding]:
     if config.venue != "sim":
         return
     if pid_listening_on(config.sim_port) is None and _is_free(config.sim_port):
-        yield _warn("simulated venue", f"nothing listens on port {config.sim_port}; start `hip3 venue`")
+        yield warned("simulated venue", f"nothing listens on port {config.sim_port}; start `hip3 venue`")
     else:
-        yield _ok("simulated venue", f"port {config.sim_port}")
+        yield fine("simulated venue", f"port {config.sim_port}")
 
 
 def _backlog(config: Config) -> Iterator[Finding]:
     waiting = list((config.root / "journal").glob("venue=*/*/*.jnl"))
     if len(waiting) > BACKLOG_WARN:
-        yield _warn("projection", f"{len(waiting)} closed segments are not projected; run `hip3 project`")
+        yield warned("projection", f"{len(waiting)} closed segments are not projected; run `hip3 project`")
     else:
-        yield _ok("projection", f"{len(waiting)} closed segments wait")
+        yield fine("projection", f"{len(waiting)} closed segments wait")
 
 
 def _running(config: Config) -> Endpoint | None:

@@ -9,6 +9,8 @@ import msgspec
 
 from streaming.core.errors import PreflightRefused
 from streaming.core.market import MarketSpec
+from streaming.shell.config.account_checks import account_findings, refusals_of
+from streaming.shell.config.doctor import Finding, agent_key
 from streaming.shell.config.schema import Config
 from streaming.shell.control.status_text import table
 from streaming.shell.process import assemble
@@ -23,18 +25,30 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     specs: tuple[MarketSpec, ...] = ()
     subscription_count: int = 0
+    findings: tuple[Finding, ...] = ()
+    """What was asked about account and plan; with a key to sign with, everything that failed is a refusal too."""
 
 
 async def preflight(config: Config) -> Verdict:
     """Look at this machine, ask the venue and plan, without opening a websocket or writing a file."""
     local = tuple(_local_refusals(config))
     async with aiohttp.ClientSession() as http:
+        client = assemble.info_client(config, http)
         try:
-            plan = await assemble.checked_plan(config, assemble.info_client(config, http))
+            plan = await assemble.checked_plan(config, client)
         except PreflightRefused as refused:
             return Verdict(refusals=local + refused.reasons)
-    count = len(assemble.subscriptions(config, plan.specs))
-    return Verdict(refusals=local, warnings=plan.warnings, specs=plan.specs, subscription_count=count)
+        agent_address, found = agent_key(config)
+        found += await account_findings(config, client, agent_address, specs=plan.specs)
+    against = refusals_of(found)
+    is_trading = bool(getattr(config, "agent_key_file", ""))
+    return Verdict(
+        refusals=local + (against if is_trading else ()),
+        warnings=plan.warnings + (() if is_trading else against),
+        specs=plan.specs,
+        subscription_count=len(assemble.subscriptions(config, plan.specs)),
+        findings=tuple(found),
+    )
 
 
 def _local_refusals(config: Config) -> Iterator[str]:
@@ -59,6 +73,9 @@ def preflight_text(values: Sequence[tuple[str, str, str]], config_hash: str, ver
         ]
         parts.append(table(("market", "asset_id", "sz_decimals", "taker_fee_bps", "spec_version"), rows))
         parts.append(f"{len(rows)} markets, {verdict.subscription_count} subscriptions\n")
+    if verdict.findings:
+        asked = [(finding.level.upper(), finding.name, finding.detail) for finding in verdict.findings]
+        parts.append(table(("", "asked", "found"), asked))
     parts.append("".join(f"warning: {text}\n" for text in verdict.warnings))
     parts.append("".join(f"refused: {text}\n" for text in verdict.refusals) or "may start\n")
     return "\n".join(part for part in parts if part)
