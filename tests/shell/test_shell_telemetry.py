@@ -31,6 +31,20 @@ from core_builders import (
     stamps,
     warm_events,
 )
+from live_builders import (
+    CLOID,
+    NOW,
+    a_position,
+    account_checked,
+    action_decided,
+    action_ended,
+    an_order,
+    fill_applied,
+    fill_gap_checked,
+    order_changed,
+    position_changed,
+    trade_closed,
+)
 from loopback_feed import run, websocket_server
 from prometheus_client import CollectorRegistry
 from shell_parts import a_shell, when
@@ -50,6 +64,11 @@ from streaming.core.events import (
     StopRequested,
 )
 from streaming.core.state import ControlState, EngineState
+from streaming.core.trading.account import LiveAccount
+from streaming.core.trading.effects import LadderChanged, LossesChanged, MarketStopChanged, TradingReadyChanged
+from streaming.core.trading.losses import LossState
+from streaming.core.trading.model import OrderStatus
+from streaming.core.trading.refusal import RefusalCode
 from streaming.hyperliquid.session import Session, Subscription
 from streaming.shell.control.broadcast import QUEUE_MAX, Broadcast
 from streaming.shell.feed.connection import Feed
@@ -78,6 +97,10 @@ class Engine:
             self.telemetry.outputs_taken(outputs)
             self.outputs += outputs
         return self.outputs
+
+    def tell(self, *outputs: AnyOutput) -> None:
+        """Let the telemetry see outputs that no engine made."""
+        self.telemetry.outputs_taken(outputs)
 
     def value(self, name: str, **labels: str) -> float:
         value = self.metrics.registry.get_sample_value(name, labels)
@@ -250,9 +273,44 @@ def process_journey(tmp_path: Path) -> CollectorRegistry:
     return metrics.registry
 
 
+def trading_engine() -> Engine:
+    """Real trading by hand: a round trip, a refusal, an order in doubt, a gap, a wrong account, a stop."""
+    engine = Engine(an_engine())
+    losses = LossState(day_pnl_usd=Decimal(-2), total_pnl_usd=Decimal(1), peak_pnl_usd=Decimal(4), loss_count=3)
+    engine.tell(
+        TradingReadyChanged(**NOW, is_ready=True, reason=""),
+        action_decided(),
+        order_changed(),
+        order_changed(OrderStatus.SENT),
+        action_ended(),
+        fill_applied(),
+        order_changed(OrderStatus.FILLED, filled_sz=Decimal("0.3"), applied_sz=Decimal("0.3")),
+        position_changed(a_position()),
+        position_changed(None, "0.03", "quick_profit"),
+        trade_closed(),
+        LossesChanged(**NOW, losses=losses),
+        order_changed(OrderStatus.REJECTED, cloid="0x2", code=RefusalCode.MARGIN),
+        action_decided(5),
+        order_changed(OrderStatus.IN_DOUBT, cloid="0x3"),
+        position_changed(a_position()),
+        fill_gap_checked(is_proved=True),
+        fill_gap_checked(is_proved=False, applied_count=0),
+        account_checked("-0.5"),
+        account_checked("9", is_judged=False),
+        MarketStopChanged(**NOW, coin=COIN, state="shrinking", gate="halt", reason="tripped"),
+        LadderChanged(**NOW, step=3, reason="address_limit"),
+    )  # fmt: skip
+    return engine
+
+
+def trading_journey(_tmp_path: Path) -> CollectorRegistry:
+    return trading_engine().metrics.registry
+
+
 _SPOT_CTX = '{"dayNtlVlm":"1","prevDayPx":"1","markPx":"1","midPx":"1","circulatingSupply":"1"}'
 JOURNEYS: tuple[Callable[[Path], CollectorRegistry], ...] = (
     engine_journey,
+    trading_journey,
     blocked_gate_journey,
     holding_journey,
     feed_journey,
@@ -373,3 +431,120 @@ def test_metrics_names_have_prefix_and_counters_their_suffix() -> None:
     names = [line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")]
     assert all(name.startswith("hip3_") for name in names)
     assert "_created" not in text
+
+
+# Real trading.
+
+
+def test_telemetry_real_order_counts_once_for_each_status() -> None:
+    engine = Engine(an_engine())
+    filled = order_changed(OrderStatus.FILLED, filled_sz=Decimal("0.3"))
+    applied = order_changed(OrderStatus.FILLED, filled_sz=Decimal("0.3"), applied_sz=Decimal("0.3"))
+    engine.tell(order_changed(), order_changed(OrderStatus.SENT), order_changed(OrderStatus.SENT, oid=7), filled)
+    assert engine.value("hip3_orders_total", mode="live", status="sent") == 1
+    assert engine.value("hip3_orders_open") == 1, "its fill is still to come"
+    engine.tell(applied)
+    assert engine.value("hip3_orders_total", mode="live", status="filled") == 1
+    assert engine.value("hip3_order_fill_ratio_count", leg="entry") == 1
+    assert engine.value("hip3_orders_open") == 0
+
+
+def test_telemetry_fill_ratio_is_filled_over_asked() -> None:
+    engine = Engine(an_engine())
+    engine.tell(
+        order_changed(OrderStatus.PARTLY_FILLED, filled_sz=Decimal("0.15")),
+        order_changed(OrderStatus.UNFILLED, cloid="0x2", is_reduce_only=True),
+    )
+    assert engine.value("hip3_order_fill_ratio_sum", leg="entry") == 0.5
+    assert engine.value("hip3_order_fill_ratio_bucket", leg="exit", le="0.0") == 1
+
+
+def test_telemetry_doubt_is_a_gauge_that_goes_back() -> None:
+    engine = Engine(an_engine())
+    engine.tell(order_changed(OrderStatus.IN_DOUBT))
+    assert engine.value("hip3_orders_in_doubt") == 1
+    engine.tell(order_changed(OrderStatus.NEVER_ARRIVED))
+    assert engine.value("hip3_orders_in_doubt") == 0
+
+
+def test_telemetry_latencies_of_an_action_are_those_of_its_stamps() -> None:
+    engine = trading_engine()
+    assert engine.value("hip3_signal_to_sent_ms_sum", kind="order") == pytest.approx(0.23)
+    assert engine.value("hip3_sent_to_answer_ms_sum", kind="order") == pytest.approx(399.85)
+    assert engine.value("hip3_decision_to_fill_ms_sum", leg="entry") == 412
+    assert engine.value("hip3_slippage_bps_bucket", leg="entry", le="1.0") == 0
+    assert engine.value("hip3_slippage_bps_bucket", leg="entry", le="2.0") == 1
+    assert engine.value("hip3_flat_time_ms_sum") == 412
+    assert engine.value("hip3_actions_in_flight") == 1
+
+
+def test_telemetry_time_out_is_no_answer_and_what_never_left_has_no_latency() -> None:
+    engine = Engine(an_engine())
+    engine.tell(action_ended("unknown"), action_ended("not_sent", is_sent=False))
+    assert engine.value("hip3_actions_total", kind="order", outcome="unknown") == 1
+    assert engine.value("hip3_actions_total", kind="order", outcome="not_sent") == 1
+    assert engine.value("hip3_signal_to_sent_ms_count", kind="order") == 1
+    assert "hip3_sent_to_answer_ms_count" not in engine.metrics.render().decode()
+
+
+def test_telemetry_positions_results_and_losses_follow_the_account() -> None:
+    engine = trading_engine()
+    assert engine.value("hip3_positions") == 1
+    assert engine.value("hip3_position_ntl_usd", coin=COIN) == pytest.approx(30.009)
+    assert engine.value("hip3_realised_pnl_usd", mode="live", coin=COIN) == pytest.approx(0.03)
+    assert engine.value("hip3_day_pnl_usd") == -2
+    assert engine.value("hip3_drawdown_usd") == 3
+    engine.tell(position_changed(None, "-0.5"))
+    assert engine.value("hip3_positions") == 0
+    assert engine.value("hip3_position_ntl_usd", coin=COIN) == 0
+    assert engine.value("hip3_realised_pnl_usd", mode="live", coin=COIN) == pytest.approx(-0.47), "of the session"
+
+
+def test_telemetry_paper_result_adds_up_and_the_ledger_sums_to_zero() -> None:
+    engine = an_engine_with_everything()
+    balances = {
+        sample.labels["account"]: sample.value
+        for family in engine.metrics.registry.collect()
+        for sample in family.samples
+        if sample.name == "hip3_ledger_balance_usd"
+    }
+    assert {"cash", "fees"} <= set(balances)
+    assert sum(balances.values()) == pytest.approx(0)
+    assert engine.value("hip3_realised_pnl_usd", mode="paper", coin=COIN) == pytest.approx(-balances["realised_pnl"])
+
+
+def test_telemetry_proofs_are_counted_by_verdict() -> None:
+    engine = trading_engine()
+    assert engine.value("hip3_fill_gap_checks_total", verdict="unproved") == 1
+    assert engine.value("hip3_fills_missed_total") == 4
+    assert engine.value("hip3_fills_recovered_total") == 2
+    assert engine.value("hip3_account_checks_total", verdict="wrong") == 1
+    assert engine.value("hip3_account_checks_total", verdict="not_judged") == 1
+    assert engine.value("hip3_account_difference_usd", dex="xyz") == -0.5, "a read that proves nothing is not shown"
+
+
+def test_telemetry_labels_of_real_trading_are_closed_sets() -> None:
+    metrics = Metrics()
+    telemetry = Telemetry(metrics, ("abc:OTHER",))
+    telemetry.outputs_taken([
+        fill_applied(), position_changed(a_position()), trade_closed(exit_reason="{hostile}"), account_checked("1"),
+        MarketStopChanged(**NOW, coin=COIN, state="{odd}", gate="{odd}", reason=""),
+    ])  # fmt: skip
+    text = metrics.render().decode()
+    assert 'hip3_round_trips_total{coin="other",exit_reason="other"} 1.0' in text
+    assert 'hip3_market_stops_total{gate="other",state="other"} 1.0' in text
+    assert not [word for word in (COIN, "hostile", "odd", '"xyz"') if word in text]
+
+
+def test_telemetry_carried_account_shows_before_any_change() -> None:
+    live = LiveAccount(
+        orders={CLOID: an_order(OrderStatus.IN_DOUBT)}, positions={COIN: a_position()},
+        losses=LossState(day_pnl_usd=Decimal(-7)), ladder_step=2, is_ready=False,
+    )  # fmt: skip
+    engine = Engine(an_engine())
+    engine.telemetry.trading.account_carried(live)
+    assert engine.value("hip3_orders_in_doubt") == 1
+    assert engine.value("hip3_position_sz", mode="live", coin=COIN) == pytest.approx(0.3)
+    assert engine.value("hip3_day_pnl_usd") == -7
+    assert engine.value("hip3_ladder_step") == 2
+    assert "hip3_orders_total{" not in engine.metrics.render().decode(), "nothing was decided yet"

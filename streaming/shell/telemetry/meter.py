@@ -18,7 +18,6 @@ from streaming.core.effects import (
     EntryRefused,
     EpisodeBegan,
     EpisodeEnded,
-    FillApplied,
     FollowupTaken,
     GateChanged,
     GatesEvaluated,
@@ -26,10 +25,8 @@ from streaming.core.effects import (
     HealthSampled,
     LatchChanged,
     MarketReadyChanged,
-    OrderChanged,
     ParamChanged,
     PhaseChanged,
-    PositionChanged,
     RotationExpired,
     RotationJudged,
     SignalRaised,
@@ -50,6 +47,7 @@ from streaming.core.events import (
 )
 from streaming.core.state import ControlState
 from streaming.core.units import BPS, NS_PER_MS, NS_PER_S
+from streaming.shell.telemetry.meter_trading import TradingMeter, coin_label
 from streaming.shell.telemetry.metrics import LATENCY_CHANNELS, Metrics
 
 WS_STATES = ("connecting", "connected", "waiting")
@@ -90,6 +88,7 @@ class Telemetry:
         self.metrics = metrics
         self.reconnect_count = 0
         self._coins = frozenset(coins)
+        self.trading = TradingMeter(metrics, self._coins)
         self._windows: dict[str, deque[tuple[bool, int, int]]] = {}
         self._frames = metrics.frame_counts
         self._greeted: dict[str, set[str]] = {name: set() for name in LATENCY_CHANNELS}
@@ -106,15 +105,13 @@ class Telemetry:
             GateChanged: self._gate_changed,
             EntryRefused: self._refused,
             FollowupTaken: self._followup,
-            OrderChanged: self._order,
-            FillApplied: self._fill,
-            PositionChanged: self._position,
             LatchChanged: self._latch,
             ArmChanged: self._arm,
             PhaseChanged: self._phase_changed,
             EntriesChanged: self._entries,
             RotationJudged: self._rotation,
             RotationExpired: self._rotation_expired,
+            **self.trading.handlers,
         }
 
     def frame_received(self, event: AnyEvent) -> None:
@@ -169,7 +166,7 @@ class Telemetry:
             greeted.add(coin)
 
     def _coin(self, coin: str) -> str:
-        return coin if coin in self._coins else "other"
+        return coin_label(coin, self._coins)
 
     def _connection(self, output: ConnectionChanged) -> None:
         self.metrics.ws_connected.set(output.is_open)
@@ -239,18 +236,6 @@ class Telemetry:
 
     def _followup(self, output: FollowupTaken) -> None:
         self.metrics.followups.labels(str(output.offset_ms), str(output.is_missing).lower()).inc()
-
-    def _order(self, output: OrderChanged) -> None:
-        self.metrics.orders.labels(output.mode, output.status).inc()
-
-    def _fill(self, output: FillApplied) -> None:
-        self.metrics.fills.labels(output.mode, self._coin(output.coin), output.side).inc()
-        self.metrics.fees_usd.labels(output.mode).inc(max(0.0, float(output.fee)))
-
-    def _position(self, output: PositionChanged) -> None:
-        labels = (output.mode, self._coin(output.coin))
-        self.metrics.position_sz.labels(*labels).set(float(output.sz))
-        self.metrics.realised_pnl_usd.labels(*labels).set(float(output.realised_pnl))
 
     def _latch(self, output: LatchChanged) -> None:
         self.metrics.stop_latch.set(output.is_set)

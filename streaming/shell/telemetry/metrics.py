@@ -33,6 +33,11 @@ CHANNELS = (
 LATENCY_CHANNELS = ("bbo", "l2Book", "trades")
 """Channels that carry the venue's time."""
 _TICKS = (1, 2, 3, 5, 10, 20, 50, 100)
+_SLIPPAGE_BPS = (-20, -10, -5, -2, -1, 0, 1, 2, 5, 10, 20, 50)
+_FILL_RATIO = (0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 1)
+_SEND_MS = (0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5, 10, 20, 50, 100, 500)
+_ANSWER_MS = (1, 5, 10, 20, 50, 100, 200, 300, 400, 500, 700, 1_000, 2_000, 5_000)
+_FLAT_TIME_MS = (10, 50, 100, 200, 300, 400, 500, 700, 1_000, 2_000, 5_000, 10_000, 30_000)
 
 
 class FrameCounts(Collector):
@@ -75,6 +80,8 @@ class Metrics:
         self._feed()
         self._markets()
         self._decisions()
+        self._trading()
+        self._account()
         self._process()
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
@@ -83,7 +90,7 @@ class Metrics:
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"hip3_{name}", text, labels, registry=self.registry)
 
-    def _histogram(self, name: str, text: str, *labels: str, buckets: tuple[int, ...]) -> Histogram:
+    def _histogram(self, name: str, text: str, *labels: str, buckets: tuple[float, ...]) -> Histogram:
         return Histogram(f"hip3_{name}", text, labels, registry=self.registry, buckets=buckets)
 
     def _feed(self) -> None:
@@ -143,11 +150,6 @@ class Metrics:
         )
         self.entries_refused = self._counter("entries_refused", "Signals without an order", "reason")
         self.followups = self._counter("followups", "Follow-ups of signals", "offset_ms", "is_missing")
-        self.orders = self._counter("orders", "Order states", "mode", "status")
-        self.fills = self._counter("fills", "Fills", "mode", "coin", "side")
-        self.fees_usd = self._counter("fees_usd", "Fees paid", "mode")
-        self.position_sz = self._gauge("position_sz", "Signed position", "mode", "coin")
-        self.realised_pnl_usd = self._gauge("realised_pnl_usd", "Realised profit and loss", "mode", "coin")
         self.stop_latch = self._gauge("stop_latch", "1 while the stop latch is set")
         self.armed = self._gauge("armed", "1 while entries are armed")
         self.phase = self._gauge("phase", "1 for the approved phase", "phase")
@@ -155,6 +157,59 @@ class Metrics:
         self.rotation_version = self._gauge("rotation_version", "Version of the rotation in force, 0 for none")
         self.rotation_expires_ts_s = self._gauge("rotation_expires_ts_s", "When the rotation in force expires")
         self.rotations = self._counter("rotations", "Judged rotations", "verdict")
+
+    def _trading(self) -> None:
+        self.orders = self._counter("orders", "Order states", "mode", "status")
+        self.orders_refused = self._counter("orders_refused", "Real orders the venue refused", "code")
+        self.orders_open = self._gauge("orders_open", "Real orders that still bind something")
+        self.orders_in_doubt = self._gauge("orders_in_doubt", "Real orders whose outcome is not known")
+        self.order_fill_ratio = self._histogram(
+            "order_fill_ratio", "Filled share of a real order that is over", "leg", buckets=_FILL_RATIO
+        )
+        self.fills = self._counter("fills", "Fills", "mode", "coin", "side")
+        self.slippage_bps = self._histogram(
+            "slippage_bps", "Fill price against the touch decided on; > 0 is worse", "leg", buckets=_SLIPPAGE_BPS
+        )
+        self.decision_to_fill_ms = self._histogram(
+            "decision_to_fill_ms", "Decision of a real order to its fill", "leg", buckets=_ANSWER_MS
+        )
+        self.actions = self._counter("actions", "Signed actions that ended", "kind", "outcome")
+        self.actions_in_flight = self._gauge("actions_in_flight", "Actions without an outcome yet")
+        self.signal_to_sent_ms = self._histogram(
+            "signal_to_sent_ms", "Receipt of the input to the action's hand-over to a socket", "kind", buckets=_SEND_MS
+        )
+        self.sent_to_answer_ms = self._histogram(
+            "sent_to_answer_ms", "Hand-over to a socket to the venue's answer", "kind", buckets=_ANSWER_MS
+        )
+        self.round_trips = self._counter("round_trips", "Real positions closed", "coin", "exit_reason")
+        self.flat_time_ms = self._histogram("flat_time_ms", "Exit decided to flat", buckets=_FLAT_TIME_MS)
+
+    def _account(self) -> None:
+        self.fees_usd = self._counter("fees_usd", "Fees paid", "mode")
+        self.position_sz = self._gauge("position_sz", "Signed position", "mode", "coin")
+        self.positions = self._gauge("positions", "Open real positions")
+        self.position_ntl_usd = self._gauge("position_ntl_usd", "Cost of the real position, unsigned", "coin")
+        self.realised_pnl_usd = self._gauge(
+            "realised_pnl_usd", "Realised since the start, fees and funding apart", "mode", "coin"
+        )
+        self.ledger_balance_usd = self._gauge(
+            "ledger_balance_usd", "Postings since the start: cash, fees, funding, ...", "mode", "account"
+        )
+        self.day_pnl_usd = self._gauge("day_pnl_usd", "Real result of the UTC day, fees and funding included")
+        self.drawdown_usd = self._gauge("drawdown_usd", "Real result below its highest")
+        self.loss_streak_count = self._gauge("loss_streak_count", "Losing real trades in a row")
+        self.trading_ready = self._gauge("trading_ready", "1 while real orders may be decided")
+        self.ladder_step = self._gauge("ladder_step", "Step of the degradation ladder, 0 is normal")
+        self.market_stops = self._counter(
+            "market_stops", "Markets that a gate shrank, stopped or let go", "gate", "state"
+        )
+        self.fill_gap_checks = self._counter("fill_gap_checks", "Checks of fills after a reconnect", "verdict")
+        self.fills_missed = self._counter("fills_missed", "Fills that the stream had not brought, found by a check")
+        self.fills_recovered = self._counter("fills_recovered", "Missed fills that were applied")
+        self.account_checks = self._counter("account_checks", "Account reads against our account of it", "verdict")
+        self.account_difference_usd = self._gauge(
+            "account_difference_usd", "Venue's cash minus ours at the last judged read", "dex"
+        )
 
     def _process(self) -> None:
         self.info = self._gauge("info", "1, with what is running in the labels", "version", "venue", "session_id")

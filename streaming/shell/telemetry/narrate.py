@@ -4,6 +4,7 @@ Rule 1: signals, orders and fills are rows of tables and metrics, not lines: the
 5 minutes.
 Rule 2: a market that is not ready says so in one line; what its gates do meanwhile is told at debug.
 Rule 3: that a gate opens is told only if its closing was: at the start every gate counts as blocking, untold.
+Rule 4: lines of real trading are in `narrate_trading`.
 """
 
 from collections.abc import Callable, Iterable
@@ -25,6 +26,7 @@ from streaming.core.effects import (
     RotationJudged,
 )
 from streaming.shell.telemetry.logs import get_logger
+from streaming.shell.telemetry.narrate_trading import TradingNarrator
 
 _log = get_logger(component="engine")
 
@@ -38,6 +40,7 @@ class Narrator:
         self._told: set[tuple[str, GateId]] = set()
         self._lines: dict[type, Callable[..., None]] = {
             **_LINES,
+            **TradingNarrator(self._waiting).lines,
             GateChanged: self._gate,
             MarketReadyChanged: self._ready,
         }
