@@ -1,11 +1,13 @@
 """One live instance per venue and account (I-30), enforced by the kernel: a lock dies with its process.
 
-The file keeps the holder's pid, so that the message to the second instance can name it.
+The file keeps the holder's pid, so that the message to the second instance can name it. A sidecar and its watchdog run
+side by side, so each kind of process has a lease of its own.
 """
 
 import fcntl
 import hashlib
 import os
+from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
@@ -13,27 +15,40 @@ from streaming.contracts.paths import checked_name, control_folder
 from streaming.core.errors import Hip3Error, StoreError
 
 
+class LeaseKind(StrEnum):
+    """What kind of process a lease is for; at most one of each runs for a venue and account."""
+
+    SIDECAR = "sidecar"
+    WATCHDOG = "watchdog"
+
+
 class AlreadyRunning(Hip3Error):
     """Another process holds the lock; nothing was sent by this one (exit 5)."""
 
-    def __init__(self, venue: str, account: str, pid: str) -> None:
+    def __init__(self, venue: str, account: str, pid: str, kind: LeaseKind = LeaseKind.SIDECAR) -> None:
         """Keep the `pid` of the holder as text, `unknown` if it could not be read."""
         whom = account or "observe"
         super().__init__(
-            f"expected to be the only sidecar for venue {venue} and account {whom}, found pid {pid} holding the lock; "
+            f"expected to be the only {kind} for venue {venue} and account {whom}, found pid {pid} holding the lock; "
             f"stop it first (kill -TERM {pid}) or use another warehouse"
         )
         self.pid = pid
 
 
-def _tag(venue: str, account: str) -> str:
+def tag_of(venue: str, account: str) -> str:
+    """Return venue and account as part of a file name."""
     owner = hashlib.sha256(account.lower().encode()).hexdigest()[:12] if account else "observe"
     return f"{checked_name(venue)}-{owner}"
 
 
-def holder_of(root: Path, venue: str, account: str) -> str | None:
+def _path_of(root: Path, venue: str, account: str, kind: LeaseKind) -> Path:
+    middle = "" if kind is LeaseKind.SIDECAR else f".{kind}"
+    return control_folder(root) / f"{tag_of(venue, account)}{middle}.lock"
+
+
+def holder_of(root: Path, venue: str, account: str, kind: LeaseKind = LeaseKind.SIDECAR) -> str | None:
     """Return the pid that holds the lock, None if nobody does; only reads, so no start can stumble over it."""
-    path = control_folder(root) / f"{_tag(venue, account)}.lock"
+    path = _path_of(root, venue, account, kind)
     try:
         pid, inode = path.read_text(encoding="ascii").strip(), path.stat().st_ino
         locks = Path("/proc/locks").read_text(encoding="ascii").splitlines()
@@ -44,21 +59,20 @@ def holder_of(root: Path, venue: str, account: str) -> str | None:
 
 
 class InstanceLock:
-    """A held flock on `control/<venue>-<account>.lock`; use as a context manager."""
+    """A held flock on `control/<venue>-<account>.lock` (`.watchdog.lock`); use as a context manager."""
 
-    def __init__(self, root: Path, venue: str, account: str) -> None:
+    def __init__(self, root: Path, venue: str, account: str, kind: LeaseKind = LeaseKind.SIDECAR) -> None:
         """Take the lock.
 
         Raises:
             AlreadyRunning: If another process holds it.
             StoreError: If the warehouse can not be written.
         """
-        folder = control_folder(root)
-        self.tag = _tag(venue, account)
+        self.tag = tag_of(venue, account)
         """Venue and account as part of a file name."""
-        self.path = folder / f"{self.tag}.lock"
+        self.path = _path_of(root, venue, account, kind)
         try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise StoreError(
@@ -70,7 +84,7 @@ class InstanceLock:
         except BlockingIOError as error:
             holder = os.pread(self._fd, 20, 0).decode(errors="replace").strip()
             os.close(self._fd)
-            raise AlreadyRunning(venue, account, holder or "unknown") from error
+            raise AlreadyRunning(venue, account, holder or "unknown", kind) from error
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
 

@@ -1,0 +1,138 @@
+"""The engine's sign of life: a small mapped file that the watchdog reads.
+
+Why this module exists: a process may be alive and its loop stuck, so it is the step loop itself that beats. A beat is
+one store into mapped memory: no system call, nothing that a full or slow disk could hold up.
+
+Rule 1: stamps are CLOCK_BOOTTIME and hold for one boot only, so the boot's id stands beside them.
+Rule 2: what is read while it is written is seen as such: the stamp stands twice, the second time inverted.
+Rule 3: an orderly end says so; a file that just stops beating belongs to a process that died or hangs.
+"""
+
+import mmap
+import os
+import struct
+from enum import IntEnum
+from pathlib import Path
+from uuid import UUID
+
+import msgspec
+
+from streaming.contracts.paths import checked_name, control_folder
+from streaming.core.errors import StoreError
+from streaming.core.units import NS_PER_MS
+
+BEAT_NS_MIN = 100 * NS_PER_MS
+"""Beats that follow closer are left out."""
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_MAGIC = b"hip3hb01"
+_HEAD = struct.Struct("=8s16sQQ64s")
+"""Magic, boot, state, pid, session."""
+_BEAT = struct.Struct("@QQQ")
+"""mono_ns, seq, inverted mono_ns: aligned and in machine order, so each is one store."""
+_BEAT_OFFSET = 128
+_SIZE = 256
+_STATE_OFFSET = 24
+_STATE = struct.Struct("=Q")
+_U64_MAX = 2**64 - 1
+_READ_COUNT_MAX = 8
+
+
+class BeatState(IntEnum):
+    """Whether somebody is supposed to beat."""
+
+    RUNNING = 1
+    ENDED = 2
+    """In order: flat, or left open on purpose."""
+
+
+class Beat(msgspec.Struct, frozen=True, kw_only=True):
+    """What the file says."""
+
+    boot_id: str
+    state: BeatState
+    pid: int
+    session_id: str
+    mono_ns: int
+    """CLOCK_BOOTTIME of the last beat."""
+    seq: int
+    """Last input that the engine had stepped."""
+
+
+def boot_id() -> str:
+    """Return the id of this boot of the machine."""
+    return _BOOT_ID.read_text(encoding="ascii").strip()
+
+
+def heartbeat_path(root: Path, tag: str) -> Path:
+    """Return where the heartbeat of a venue and account lies; `tag` is `InstanceLock.tag`."""
+    return control_folder(root) / f"{checked_name(tag)}.heartbeat"
+
+
+class Heartbeat:
+    """The writing side: one running sidecar, which holds the instance lock."""
+
+    def __init__(self, root: Path, tag: str, *, session_id: str, mono_ns: int) -> None:
+        """Take the file over and beat once.
+
+        Raises:
+            StoreError: If it can not be made.
+        """
+        path = heartbeat_path(root, tag)
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(fd, 0, _SIZE)  # a hole could not be filled on a full disk: SIGBUS
+                self._map = mmap.mmap(fd, _SIZE)
+            finally:
+                os.close(fd)
+            boot = UUID(boot_id()).bytes
+        except OSError as error:
+            raise StoreError(f"expected to keep {path}, found {error.strerror}; check the warehouse") from error
+        self._beaten_mono_ns = mono_ns
+        _BEAT.pack_into(self._map, _BEAT_OFFSET, mono_ns, 0, mono_ns ^ _U64_MAX)
+        _HEAD.pack_into(self._map, 0, _MAGIC, boot, BeatState.RUNNING, os.getpid(), session_id.encode())
+
+    def beat(self, mono_ns: int, seq: int) -> None:
+        """Say that the engine has stepped input `seq`; call it at the end of every turn."""
+        if mono_ns - self._beaten_mono_ns >= BEAT_NS_MIN:
+            self._beaten_mono_ns = mono_ns
+            _BEAT.pack_into(self._map, _BEAT_OFFSET, mono_ns, seq, mono_ns ^ _U64_MAX)
+
+    def end(self) -> None:
+        """Say that nobody beats any more and that this is right: nothing is left to protect."""
+        _STATE.pack_into(self._map, _STATE_OFFSET, BeatState.ENDED)
+
+    def close(self) -> None:
+        """Let go of the file; without `end` the watchdog takes over."""
+        self._map.close()
+
+
+def read_heartbeat(root: Path, tag: str) -> Beat | None:
+    """Return what the heartbeat says; None if there never was one.
+
+    Raises:
+        StoreError: If it can not be read, or is none.
+    """
+    path = heartbeat_path(root, tag)
+    for _ in range(_READ_COUNT_MAX):
+        try:
+            raw = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StoreError(f"expected to read {path}, found {error.strerror}; check its owner") from error
+        if len(raw) < _SIZE or raw[: len(_MAGIC)] != _MAGIC:
+            break
+        mono_ns, seq, inverted = _BEAT.unpack_from(raw, _BEAT_OFFSET)
+        if mono_ns ^ _U64_MAX == inverted:
+            _, boot, state, pid, session = _HEAD.unpack_from(raw)
+            return Beat(
+                boot_id=str(UUID(bytes=boot)),
+                state=BeatState.ENDED if state == BeatState.ENDED else BeatState.RUNNING,
+                pid=pid,
+                session_id=session.rstrip(b"\0").decode(errors="replace"),
+                mono_ns=mono_ns,
+                seq=seq,
+            )
+    raise StoreError(f"expected a heartbeat in {path}, found other content; restart the sidecar, which makes it anew")

@@ -1,0 +1,206 @@
+"""Makes an account flat over HTTP: cancels what rests, closes what is open, reduce-only.
+
+Why this module exists: it needs nothing of the sidecar but the account's address: no journal, no websocket, no state of
+its own but a nonce. What is open is read from the venue each time, so an order whose outcome is unknown is no problem:
+the next round sees what became of it.
+
+Rule 1: every order is reduce-only and IOC; nothing here can open or turn a position.
+Rule 2: the limit is the mark price and a slippage that doubles with every attempt up to its bound; an IOC takes the
+touch first, the limit is the worst that is accepted. The book is no reference: it may be empty or somebody's trap.
+Rule 3: nothing is sent twice; every round signs anew what the venue says is left.
+"""
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+
+import msgspec
+
+from streaming.core.errors import NotSent
+from streaming.core.market import Side
+from streaming.core.rounding import floor_sz, round_px_toward_safe
+from streaming.core.trading.cloids import watchdog_cloid
+from streaming.core.trading.model import ActionStatus, Tif, VenuePosition
+from streaming.core.trading.nonce import NonceState, next_nonce, raise_floor
+from streaming.core.units import BPS, NS_PER_MS, ZERO
+from streaming.hyperliquid.account_history import OpenOrder
+from streaming.hyperliquid.actions import (
+    ITEM_COUNT_MAX,
+    Action,
+    CancelItem,
+    OrderItem,
+    cancel_action,
+    order_action,
+    order_item,
+    signed_body,
+)
+from streaming.hyperliquid.answers import answer_of_body
+from streaming.hyperliquid.signing import Signer
+from streaming.shell.clock import Clock
+from streaming.shell.execution.exchange_client import ExchangeClient
+from streaming.shell.execution.nonce_mark import NonceMark
+from streaming.shell.info.rest import InfoClient
+
+SLIPPAGE_BPS_START = Decimal(50)
+EXPIRY_MS = 10_000
+
+_ASSET_ID_BASE = 100_000
+_UNIVERSE_COUNT_MAX = 10_000
+
+
+class Exposure(msgspec.Struct, frozen=True, kw_only=True):
+    """What the venue says is open."""
+
+    positions: tuple[VenuePosition, ...]
+    orders: tuple[OpenOrder, ...]
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether nothing is left to do."""
+        return not self.positions and not self.orders
+
+    @property
+    def coins(self) -> frozenset[str]:
+        """Every market of it."""
+        return frozenset([position.coin for position in self.positions] + [order.coin for order in self.orders])
+
+
+class _Market(msgspec.Struct, frozen=True):
+    asset_id: int
+    sz_decimals: int
+    mark_px: Decimal
+
+
+class Flattener:
+    """Closes what one account holds on some dexes."""
+
+    def __init__(
+        self,
+        *,
+        info: InfoClient,
+        exchange: ExchangeClient,
+        signer: Signer,
+        mark: NonceMark,
+        account: str,
+        dexes: Sequence[str],
+        clock: Clock,
+        slippage_bps_max: Decimal,
+    ) -> None:
+        """Send nothing before `reduce`.
+
+        Args:
+            info: Reads the venue.
+            exchange: Takes the signed bodies.
+            signer: An agent of the account, the watchdog's own.
+            mark: Its nonces.
+            account: Master address.
+            dexes: Where to look.
+            clock: Nonces and deadlines.
+            slippage_bps_max: Furthest from the mark that a close may be filled.
+        """
+        self._info = info
+        self._exchange = exchange
+        self._signer = signer
+        self._mark = mark
+        self._account = account
+        self._dexes = tuple(dexes)
+        self._clock = clock
+        self._slippage_bps_max = slippage_bps_max
+        self._nonces = NonceState()
+        raise_floor(self._nonces, mark.floor)
+        self._dex_indexes: dict[str, int] = {}
+
+    async def read(self) -> Exposure:
+        """Ask the venue what is open; raises `VenueError`."""
+        positions: list[VenuePosition] = []
+        orders: list[OpenOrder] = []
+        for dex in self._dexes:
+            positions += (await self._info.clearinghouse_state(self._account, dex, is_essential=True)).positions
+            orders += await self._info.open_orders(self._account, dex, is_essential=True)
+        return Exposure(positions=tuple(positions), orders=tuple(orders))
+
+    async def reduce(self, exposure: Exposure, attempt: int) -> tuple[str, ...]:
+        """Cancel and close once; returns what the venue said, a text an order.
+
+        Args:
+            exposure: Of `read`.
+            attempt: Counts from 0; widens the slippage.
+
+        Raises:
+            VenueError: The venue could not be reached or did not answer; the next round finds out what it did.
+            StoreError: The nonce mark could not be kept.
+        """
+        markets = await self._markets(exposure.coins)
+        said: list[str] = []
+        resting = [order for order in exposure.orders if order.coin in markets][:ITEM_COUNT_MAX]
+        if resting:
+            cancels = tuple(CancelItem(markets[order.coin].asset_id, order.oid) for order in resting)
+            statuses = await self._send(cancel_action(cancels), len(cancels), self._nonce())
+            said += [f"cancel {text}" for text in statuses]
+        held = [position for position in exposure.positions if position.coin in markets][:ITEM_COUNT_MAX]
+        if held:
+            nonce = self._nonce()
+            slippage_bps = min(self._slippage_bps_max, SLIPPAGE_BPS_START * 2 ** min(attempt, 10))
+            items = [
+                _closing(position, markets[position.coin], slippage_bps, watchdog_cloid(nonce, index))
+                for index, position in enumerate(held)
+            ]
+            said += await self._send(order_action(tuple(items)), len(items), nonce)
+        unlisted = sorted(exposure.coins - markets.keys())
+        return (*said, *(f"{coin[:40]!a} is not listed: close it by hand" for coin in unlisted))
+
+    async def _markets(self, coins: Iterable[str]) -> dict[str, _Market]:
+        found: dict[str, _Market] = {}
+        for dex in sorted({coin.rpartition(":")[0] for coin in coins}):
+            offset = await self._asset_offset(dex)
+            meta, ctxs = await self._info.meta_and_asset_ctxs(dex)
+            for index, (market, ctx) in enumerate(zip(meta.universe, ctxs, strict=True)):
+                if market.sz_decimals is not None and ctx.mark_px > ZERO:
+                    found[market.name] = _Market(offset + index, market.sz_decimals, ctx.mark_px)
+        return found
+
+    async def _asset_offset(self, dex: str) -> int:
+        """Return what is added to an index of the dex's universe; the validator dex has the ids as they are."""
+        if not dex:
+            return 0
+        if dex not in self._dex_indexes:
+            entries = await self._info.perp_dexs(is_essential=True)
+            self._dex_indexes = {entry.name: index for index, entry in enumerate(entries) if entry is not None}
+        if dex not in self._dex_indexes:
+            raise NotSent(f"expected dex {dex[:40]!a} in perpDexs, found none of that name")
+        return _ASSET_ID_BASE + self._dex_indexes[dex] * _UNIVERSE_COUNT_MAX
+
+    async def _send(self, action: Action, item_count: int, nonce: int) -> tuple[str, ...]:
+        expires_ts_ms = self._clock.ts_ns() // NS_PER_MS + EXPIRY_MS
+        body = signed_body(self._signer, action, nonce=nonce, expires_after_ts_ms=expires_ts_ms)
+        answer = await self._exchange.post(body, item_count=item_count)
+        said = answer_of_body(0, answer.status, answer.body, self._clock.mono_ns(), self._clock.ts_ns())
+        if said.statuses:
+            return tuple(map(_status_text, said.statuses))
+        return (f"{said.code or 'unknown'} {said.text}",)
+
+    def _nonce(self) -> int:
+        nonce = next_nonce(self._nonces, self._clock.ts_ns())
+        if nonce is None:
+            raise NotSent("expected a clock near the last nonce, found it a day behind; set this machine's clock")
+        self._mark.renew(nonce)
+        return nonce
+
+
+def _closing(position: VenuePosition, market: _Market, slippage_bps: Decimal, cloid: str) -> OrderItem:
+    side = Side.SELL if position.sz > ZERO else Side.BUY
+    factor = BPS - slippage_bps if side is Side.SELL else BPS + slippage_bps
+    return order_item(
+        asset_id=market.asset_id,
+        side=side,
+        px=round_px_toward_safe(side, market.mark_px * factor / BPS, market.sz_decimals),
+        sz=floor_sz(abs(position.sz), market.sz_decimals),
+        is_reduce_only=True,
+        tif=Tif.IOC,
+        cloid=cloid,
+    )
+
+
+def _status_text(status: ActionStatus) -> str:
+    if status.kind == "filled":
+        return f"filled {status.total_sz} at {status.avg_px}"
+    return f"{status.kind} {status.text}".strip()
