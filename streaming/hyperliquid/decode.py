@@ -25,11 +25,15 @@ from streaming.core.events import (
     SubscriptionAcked,
     Trade,
     TradesReceived,
-    UserFrameReceived,
     VenueErrorReceived,
 )
-from streaming.hyperliquid import wire
+from streaming.core.trading.events import ActionAnswered
+from streaming.hyperliquid import user_frames, wire, wire_user
+from streaming.hyperliquid.answers import answer_of_body, answer_of_error_text, answer_of_post
 from streaming.hyperliquid.number import WireNumberError, positive_decimal, statistic, sz_rounded_up
+from streaming.hyperliquid.refusals import TEXT_LENGTH_MAX, printable
+
+__all__ = ["SPOT_CONTEXT", "answer_of_body", "decode_frame", "printable"]
 
 SPOT_CONTEXT = "spot_context"
 """`FrameMalformed.reason` of a context of a spot market: its `coin` has to be dropped."""
@@ -37,16 +41,16 @@ SPOT_CONTEXT = "spot_context"
 GREETING = b"Websocket connection established."
 _ALREADY_SUBSCRIBED = "Already subscribed: "
 _FAST_LEVEL_COUNT_MAX = 5
-_ERROR_TEXT_LENGTH_MAX = 200
 _CHANNEL_LENGTH_MAX = 32
 
-_decode = msgspec.json.Decoder(wire.AnyFrame).decode
+_AnyFrame = wire.PublicFrame | wire_user.AccountFrame
+_decode = msgspec.json.Decoder(_AnyFrame).decode
 _decode_envelope = msgspec.json.Decoder(wire.Envelope).decode
 _decode_subscription = msgspec.json.Decoder(wire.AckedSubscription).decode
 _is_name = re.compile(r"[A-Za-z0-9:._*?-]{1,32}", re.ASCII).fullmatch
 _is_user = re.compile(r"0x[0-9a-fA-F]{40}", re.ASCII).fullmatch
 _is_channel = re.compile(r"[A-Za-z0-9_]{1,32}", re.ASCII).fullmatch
-_KNOWN_CHANNELS = frozenset(str(frame.__struct_config__.tag) for frame in wire.AnyFrame.__args__)
+_KNOWN_CHANNELS = frozenset(str(frame.__struct_config__.tag) for frame in _AnyFrame.__args__)
 
 
 class _Refused(ValueError):
@@ -82,12 +86,6 @@ def decode_frame(raw: bytes | str, *, generation: int, recv_mono_ns: int, recv_t
     return FrameMalformed(
         recv_mono_ns=recv_mono_ns, recv_ts_ns=recv_ts_ns, generation=generation, channel=channel, reason=reason
     )
-
-
-def printable(text: str, length_max: int) -> str:
-    """Return `text` as at most `length_max` characters of printable ASCII; everything else is escaped."""
-    cut = text[:length_max]
-    return cut if cut.isascii() and cut.isprintable() else ascii(cut)[1:-1][:length_max]
 
 
 def _channel_of(raw: bytes | str) -> tuple[str, str]:
@@ -241,7 +239,7 @@ def _ack(
 
 def _error(
     frame: wire.ErrorFrame, generation: int, recv_mono_ns: int, recv_ts_ns: int
-) -> VenueErrorReceived | SubscriptionAcked:
+) -> VenueErrorReceived | SubscriptionAcked | ActionAnswered:
     # The venue answers a repeated subscribe with this text and the subscription: it confirms that it is active, which
     # is how a subscription whose ack was lost becomes known after the retry (F-14).
     if frame.data.startswith(_ALREADY_SUBSCRIBED):
@@ -250,62 +248,19 @@ def _error(
             return _acked(subscription, generation, recv_mono_ns, recv_ts_ns)
         except (msgspec.MsgspecError, UnicodeError, RecursionError, _Refused):
             pass  # then it is a text like any other
+    answer = answer_of_error_text(frame.data, generation, recv_mono_ns, recv_ts_ns)
+    if answer is not None:
+        return answer
     return VenueErrorReceived(
         recv_mono_ns=recv_mono_ns,
         recv_ts_ns=recv_ts_ns,
         generation=generation,
-        text=printable(frame.data, _ERROR_TEXT_LENGTH_MAX),
+        text=printable(frame.data, TEXT_LENGTH_MAX),
     )
 
 
-def _session_frame(
-    frame: wire.PongFrame | wire.PostFrame, generation: int, recv_mono_ns: int, recv_ts_ns: int
-) -> SessionFrameReceived:
-    return SessionFrameReceived(
-        recv_mono_ns=recv_mono_ns,
-        recv_ts_ns=recv_ts_ns,
-        generation=generation,
-        channel=str(frame.__struct_config__.tag),
-    )
-
-
-def _check_fills(fills: list[wire.UserFill]) -> None:
-    for fill in fills:
-        positive_decimal(fill.px)
-        positive_decimal(fill.sz)
-
-
-def _user_item_count(frame: wire.AnyFrame) -> int:  # noqa: PLR0911 - one return a channel
-    match frame:
-        case wire.UserFillsFrame():
-            _check_fills(frame.data.fills)
-            return len(frame.data.fills)
-        case wire.OrderUpdatesFrame():
-            for update in frame.data:
-                positive_decimal(update.order.limit_px)
-            return len(frame.data)
-        case wire.UserFrame() | wire.UserEventsFrame():
-            _check_fills(frame.data.fills)
-            return frame.data.item_count
-        case wire.ClearinghouseFrame():
-            return len(frame.data.clearinghouse_state.asset_positions)
-        case wire.OpenOrdersFrame():
-            return len(frame.data.orders)
-        case wire.WebDataFrame():
-            return len(frame.data.perp_dex_states)
-        case _:
-            return 1
-
-
-def _user(frame: wire.AnyFrame, generation: int, recv_mono_ns: int, recv_ts_ns: int) -> UserFrameReceived:
-    return UserFrameReceived(
-        recv_mono_ns=recv_mono_ns,
-        recv_ts_ns=recv_ts_ns,
-        channel=str(frame.__struct_config__.tag),
-        generation=generation,
-        item_count=_user_item_count(frame),
-        is_snapshot=isinstance(frame, wire.UserFillsFrame) and frame.data.is_snapshot,
-    )
+def _pong(frame: wire.PongFrame, generation: int, recv_mono_ns: int, recv_ts_ns: int) -> SessionFrameReceived:  # noqa: ARG001
+    return SessionFrameReceived(recv_mono_ns=recv_mono_ns, recv_ts_ns=recv_ts_ns, generation=generation, channel="pong")
 
 
 _CONVERTERS: dict[type, Callable[..., AnyEvent]] = {
@@ -315,14 +270,7 @@ _CONVERTERS: dict[type, Callable[..., AnyEvent]] = {
     wire.TradesFrame: _trades,
     wire.AckFrame: _ack,
     wire.ErrorFrame: _error,
-    wire.PongFrame: _session_frame,
-    wire.PostFrame: _session_frame,
-    wire.UserFillsFrame: _user,
-    wire.OrderUpdatesFrame: _user,
-    wire.UserFrame: _user,
-    wire.UserEventsFrame: _user,
-    wire.ClearinghouseFrame: _user,
-    wire.OpenOrdersFrame: _user,
-    wire.WebDataFrame: _user,
-    wire.NotificationFrame: _user,
+    wire.PongFrame: _pong,
+    wire_user.PostFrame: answer_of_post,
+    **user_frames.CONVERTERS,
 }

@@ -19,6 +19,7 @@ from streaming.core.events import (
     UserFrameReceived,
     VenueErrorReceived,
 )
+from streaming.core.trading.events import FillsReceived
 from streaming.hyperliquid.decode import decode_frame
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures" / "wire" / "frames.jsonl"
@@ -172,26 +173,22 @@ def test_decode_session_frames_have_no_meaning_for_markets(name: str, channel: s
 
 
 @pytest.mark.parametrize(
-    ("name", "channel", "item_count", "is_snapshot"),
+    ("name", "channel", "item_count"),
     [
-        ("order_updates", "orderUpdates", 2, False),
-        ("order_updates_empty", "orderUpdates", 0, False),
-        ("user_fills_snapshot", "userFills", 2, True),
-        ("user_fills", "userFills", 1, False),
-        ("user_event_fills", "user", 1, False),
-        ("user_event_funding", "userEvents", 1, False),
-        ("user_event_cancel", "user", 2, False),
-        ("clearinghouse", "clearinghouseState", 1, False),
-        ("open_orders", "openOrders", 0, False),
-        ("web_data", "webData3", 2, False),
-        ("notification", "notification", 1, False),
+        ("user_event_fills", "user", 1),
+        ("user_event_funding", "userEvents", 1),
+        ("user_event_cancel", "user", 2),
+        ("clearinghouse", "clearinghouseState", 1),
+        ("open_orders", "openOrders", 0),
+        ("web_data", "webData3", 2),
+        ("notification", "notification", 1),
     ],
 )
-def test_decode_user_channels_are_counted(name: str, channel: str, item_count: int, is_snapshot: bool) -> None:
+def test_decode_user_channels_that_nothing_acts_on_are_counted(name: str, channel: str, item_count: int) -> None:
     event = decoded(FRAMES[name])
 
     assert isinstance(event, UserFrameReceived)
-    assert (event.channel, event.item_count, event.is_snapshot) == (channel, item_count, is_snapshot)
+    assert (event.channel, event.item_count, event.is_snapshot) == (channel, item_count, False)
 
 
 def test_decode_error_text_is_cut_and_printable() -> None:
@@ -362,7 +359,10 @@ JSON_VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=8,
 )
-CHANNELS = ["bbo", "activeAssetCtx", "l2Book", "trades", "subscriptionResponse", "error", "userFills", "post", "user"]
+CHANNELS = [
+    "bbo", "activeAssetCtx", "l2Book", "trades", "subscriptionResponse", "error", "userFills", "orderUpdates",
+    "userFundings", "userNonFundingLedgerUpdates", "post", "user", "clearinghouseState", "openOrders",
+]  # fmt: skip
 
 
 @settings(max_examples=300, derandomize=True, deadline=None)
@@ -424,7 +424,7 @@ EXPECTED_BY_CHANNEL = {
     "error": VenueErrorReceived,
     "pong": SessionFrameReceived,
     "post": SessionFrameReceived,
-    "userFills": UserFrameReceived,
+    "userFills": FillsReceived,
 }
 
 
