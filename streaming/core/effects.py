@@ -1,7 +1,8 @@
 """Outputs of the engine: what it decided, as data. Every one is journaled before anything acts on it.
 
 Two kinds share the list that `step` returns. *Decisions* are facts for tables, metrics and recovery. *Requests*
-(`Resubscribe`, `Reconnect`, `CommandAnswered`) ask the shell to act. A tick without consequence returns nothing.
+(`Resubscribe`, `Reconnect`, `CommandAnswered`, and `ActionDecided` and the questions of real trading) ask the shell to
+act. A tick without consequence returns nothing.
 
 Stamps: `ts_ns` is the wall-clock instant of the decision (UTC), which also decides its day; `mono_ns` CLOCK_BOOTTIME.
 For a deadline both are those of the deadline, not of the event that let the engine notice it.
@@ -14,6 +15,25 @@ import msgspec
 
 from streaming.core.events import MarketAllowance, Phase, Trade
 from streaming.core.market import MarketSpec, Side
+from streaming.core.stamps import Output
+from streaming.core.trading.effects import (
+    AccountAsked,
+    AccountChecked,
+    ActionDecided,
+    ActionEnded,
+    FillGapChecked,
+    FillsAsked,
+    LadderChanged,
+    LiveFillApplied,
+    LiveOrderChanged,
+    LivePositionChanged,
+    LossesChanged,
+    MarketStopChanged,
+    OrderAsked,
+    RecordBegan,
+    TradeClosed,
+    TradingReadyChanged,
+)
 
 
 class GateId(StrEnum):
@@ -44,13 +64,6 @@ class GateResult(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     status: GateStatus
     observed: Decimal | None
     limit: Decimal | None
-
-
-class Output(msgspec.Struct, frozen=True, gc=False, tag=True, kw_only=True):
-    """Base of all outputs."""
-
-    ts_ns: int
-    mono_ns: int
 
 
 class BookSnapshot(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -223,7 +236,7 @@ class LedgerPosted(Output, frozen=True, gc=False, tag=True, kw_only=True):
     posting_id: str
     mode: str
     account: str
-    """`cash`, `position`, `fees` or `realised_pnl`."""
+    """`cash`, `position`, `fees`, `builder_fees`, `funding`, `transfers` or `realised_pnl`."""
     amount: Decimal
     currency: str
     reason: str
@@ -377,6 +390,22 @@ AnyOutput = (
     | OrderChanged
     | FillApplied
     | PositionChanged
+    | LiveOrderChanged
+    | LiveFillApplied
+    | LivePositionChanged
+    | TradeClosed
+    | LossesChanged
+    | ActionDecided
+    | ActionEnded
+    | AccountAsked
+    | FillsAsked
+    | OrderAsked
+    | RecordBegan
+    | FillGapChecked
+    | AccountChecked
+    | TradingReadyChanged
+    | MarketStopChanged
+    | LadderChanged
     | LedgerPosted
     | MarketReadyChanged
     | ConnectionChanged

@@ -62,6 +62,33 @@ from streaming.core.stop import (
 )
 from streaming.core.sweep import start_sweep, sweep
 from streaming.core.trades import on_trades
+from streaming.core.trading.account import LiveAccount
+from streaming.core.trading.answers import on_answered, on_not_sent, on_outcome_unknown, on_sent, time_out_answer
+from streaming.core.trading.deadlines import ask_account_again, ask_fills_again, on_address_budget, resume_trading
+from streaming.core.trading.dispatch import release_batch
+from streaming.core.trading.doubts import on_order_read, pursue_doubt
+from streaming.core.trading.events import (
+    AccountRead,
+    ActionAnswered,
+    ActionNotSent,
+    ActionOutcomeUnknown,
+    ActionSent,
+    AddressBudgetRead,
+    FillsRead,
+    FillsReceived,
+    FlattenRequested,
+    FundingsReceived,
+    OrderRead,
+    OrderUpdatesReceived,
+    QueryFailed,
+    TransfersReceived,
+)
+from streaming.core.trading.exits import reach_exit
+from streaming.core.trading.orders import on_order_updates
+from streaming.core.trading.questions import on_query_failed
+from streaming.core.trading.ready import on_fills, on_fills_read, on_fundings, on_transfers
+from streaming.core.trading.reconcile import on_account_read
+from streaming.core.trading.settle import on_flatten, settle
 from streaming.core.trigger import set_threshold
 
 
@@ -75,6 +102,7 @@ def new_state(
         control=ControlState() if carried is None else carried.control,
         markets={spec.coin: MarketState(spec=spec, approved_spec_version=spec.spec_version) for spec in specs},
         positions={} if carried is None else carried.positions,
+        live=LiveAccount() if carried is None else carried.live,
     )
     for market in state.markets.values():
         set_threshold(market, limits.detector)
@@ -99,6 +127,8 @@ def step(state: EngineState, event: AnyEvent) -> list[AnyOutput]:
     state.mono_ns = max(state.mono_ns, recv_mono_ns)
     state.ts_ns = event.recv_ts_ns
     _EVENTS[type(event)](state, event, out)
+    if state.must_settle:
+        settle(state, out)
     return out
 
 
@@ -130,6 +160,7 @@ def _begin(state: EngineState, event: AnyEvent, out: list[AnyOutput]) -> None:
     start_sweep(state)
     resume_exits(state)
     watch_expiry(state)
+    resume_trading(state, out)
 
 
 def _run_deadlines(state: EngineState, recv_mono_ns: int, recv_ts_ns: int, out: list[AnyOutput]) -> None:
@@ -140,6 +171,8 @@ def _run_deadlines(state: EngineState, recv_mono_ns: int, recv_ts_ns: int, out: 
         state.mono_ns = max(state.mono_ns, due_mono_ns)
         state.ts_ns = state.mono_ns + offset_ns
         _DEADLINES[kind](state, reference, number, out)
+        if state.must_settle:
+            settle(state, out)
 
 
 def _count_venue_error(state: EngineState, event: VenueErrorReceived, out: list[AnyOutput]) -> None:  # noqa: ARG001
@@ -163,6 +196,20 @@ _EVENTS: dict[type, Callable[[EngineState, Any, list[AnyOutput]], None]] = {
     BookUpdated: on_book,
     TradesReceived: on_trades,
     UserFrameReceived: _pass,
+    FillsReceived: on_fills,
+    OrderUpdatesReceived: on_order_updates,
+    FundingsReceived: on_fundings,
+    TransfersReceived: on_transfers,
+    ActionAnswered: on_answered,
+    ActionSent: on_sent,
+    ActionNotSent: on_not_sent,
+    ActionOutcomeUnknown: on_outcome_unknown,
+    AccountRead: on_account_read,
+    FillsRead: on_fills_read,
+    OrderRead: on_order_read,
+    QueryFailed: on_query_failed,
+    AddressBudgetRead: on_address_budget,
+    FlattenRequested: on_flatten,
     ConnectionOpened: on_opened,
     ConnectionLost: on_lost,
     SubscriptionAcked: on_acked,
@@ -193,4 +240,10 @@ _DEADLINES: dict[TimerKind, Callable[[EngineState, str, int, list[AnyOutput]], N
     TimerKind.PAPER_EXIT: exit_position,
     TimerKind.PARAM_COOLDOWN: lambda state, coin, number, _out: end_param_cooldown(state, coin, number),
     TimerKind.ROTATION_EXPIRY: lambda state, _reference, version, out: expire_rotation(state, version, out),
+    TimerKind.LIVE_EXIT: reach_exit,
+    TimerKind.ENTRY_BATCH: lambda state, _reference, _number, out: release_batch(state, out),
+    TimerKind.ANSWER_TIMEOUT: lambda state, _reference, action_id, out: time_out_answer(state, out, action_id),
+    TimerKind.DOUBT: lambda state, cloid, _number, out: pursue_doubt(state, out, cloid),
+    TimerKind.ACCOUNT: ask_account_again,
+    TimerKind.FILLS: ask_fills_again,
 }

@@ -17,6 +17,23 @@ import msgspec
 
 from streaming.core.limits import Limits
 from streaming.core.market import MarketSpec, MarketStatus
+from streaming.core.stamps import Event
+from streaming.core.trading.events import (
+    AccountRead,
+    ActionAnswered,
+    ActionNotSent,
+    ActionOutcomeUnknown,
+    ActionSent,
+    AddressBudgetRead,
+    FillsRead,
+    FillsReceived,
+    FlattenRequested,
+    FundingsReceived,
+    OrderRead,
+    OrderUpdatesReceived,
+    QueryFailed,
+    TransfersReceived,
+)
 
 
 class Phase(StrEnum):
@@ -27,13 +44,6 @@ class Phase(StrEnum):
     MICRO = "micro"
     STEADY = "steady"
     ROTATE = "rotate"
-
-
-class Event(msgspec.Struct, frozen=True, gc=False, tag=True, kw_only=True):
-    """Base of all inputs."""
-
-    recv_mono_ns: int
-    recv_ts_ns: int
 
 
 class BboUpdated(Event, frozen=True, gc=False, tag=True, kw_only=True):
@@ -103,7 +113,7 @@ class TradesReceived(Event, frozen=True, gc=False, tag=True, kw_only=True):
 
 
 class UserFrameReceived(Event, frozen=True, gc=False, tag=True, kw_only=True):
-    """A user channel's frame, decoded and counted; nothing acts on it before orders are sent."""
+    """A frame of a user channel that nothing acts on, decoded and counted."""
 
     channel: str
     generation: int
@@ -279,6 +289,19 @@ AnyEvent = (
     | BookUpdated
     | TradesReceived
     | UserFrameReceived
+    | FillsReceived
+    | OrderUpdatesReceived
+    | FundingsReceived
+    | TransfersReceived
+    | ActionAnswered
+    | ActionSent
+    | ActionNotSent
+    | ActionOutcomeUnknown
+    | AccountRead
+    | FillsRead
+    | OrderRead
+    | QueryFailed
+    | AddressBudgetRead
     | ConnectionOpened
     | ConnectionLost
     | SubscriptionAcked
@@ -297,5 +320,6 @@ AnyEvent = (
     | PhaseRequested
     | SpecApproved
     | LimitsReloaded
+    | FlattenRequested
     | SessionClosed
 )

@@ -15,6 +15,8 @@ from streaming.core.market import BookClass
 from streaming.core.paper import release_consumption
 from streaming.core.readiness import progress, request_reconnect
 from streaming.core.state import EngineState, MarketState, Readiness
+from streaming.core.trading.exits import judge_exit
+from streaming.core.trading.losses import oracle_moved
 from streaming.core.trigger import set_triggers
 from streaming.core.units import NS_PER_MS, quantize_ewma
 from streaming.core.venue_clock import observe_delay, roll_window
@@ -26,7 +28,7 @@ _VALID = BookClass.VALID
 _READY = Readiness.READY
 
 
-def on_bbo(state: EngineState, event: BboUpdated, out: list[AnyOutput]) -> None:
+def on_bbo(state: EngineState, event: BboUpdated, out: list[AnyOutput]) -> None:  # noqa: C901 - hot path: each call more costs every bbo
     """Take over a best bid and offer, classify it, and judge it when it is valid."""
     market = state.markets.get(event.coin)
     if market is None or event.generation != state.live_generation:
@@ -63,6 +65,8 @@ def on_bbo(state: EngineState, event: BboUpdated, out: list[AnyOutput]) -> None:
     ctx = market.ctx
     if ctx is not None:
         judge(state, market, out, (bid_px, ask_px), ctx.oracle_px, is_ctx=False, is_oracle_led=False)
+    if event.coin in state.live.positions:
+        judge_exit(state, market, out)
 
 
 def on_ctx(state: EngineState, event: CtxUpdated, out: list[AnyOutput]) -> None:
@@ -80,12 +84,18 @@ def on_ctx(state: EngineState, event: CtxUpdated, out: list[AnyOutput]) -> None:
     oracle_px = event.oracle_px
     is_oracle_led = False
     if previous is None or previous.oracle_px != oracle_px:
-        is_oracle_led = previous is not None
+        if previous is not None:
+            is_oracle_led = True
+            oracle_moved(
+                state.live.losses, event.coin, previous.oracle_px, oracle_px, state.mono_ns, state.limits.losses
+            )
         market.oracle_mono_ns = state.mono_ns
         set_triggers(market, oracle_px)
     if market.readiness is not _READY:
         market.has_ctx = True
         progress(state, market, out)
+    if event.coin in state.live.positions:
+        judge_exit(state, market, out)
     bbo = market.bbo
     if bbo is None:
         return

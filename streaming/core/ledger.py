@@ -1,4 +1,4 @@
-"""Double entry of paper fills and fees.
+"""Double entry, and the rounding of money.
 
 Rule 1: the legs of a posting sum to zero (I-14), after rounding: the last leg is what the others leave.
 Rule 2: `cash`, `position` and `fees` are debits (> 0 is ours, or was paid); income in `realised_pnl` is a credit (< 0).
@@ -39,6 +39,7 @@ def post(
     currency: str,
     reason: str,
     legs: tuple[tuple[str, Decimal], ...],
+    mode: str = "paper",
 ) -> None:
     """Write one balanced posting; `legs` are (account, signed amount), those of zero are left out."""
     check(sum((amount for _, amount in legs), ZERO) == ZERO, "I-14", posting_id=posting_id, legs=legs)
@@ -50,7 +51,7 @@ def post(
                     mono_ns=state.mono_ns,
                     coin=coin,
                     posting_id=posting_id,
-                    mode="paper",
+                    mode=mode,
                     account=account,
                     amount=amount,
                     currency=currency,

@@ -93,6 +93,91 @@ class PaperLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """Pause between exits that did not fill."""
 
 
+class ExitLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """When a real position is closed. Every rule closes the whole position; the first that holds names the reason."""
+
+    time_stop_ms: DurationMs = 5_000
+    """Held for this long since the first fill."""
+    hold_ms_min: DurationMs = 300
+    """Before this only losses close a position: the quotes that filled us have to be replaced first."""
+    quick_profit_bps: Bps = Decimal(10)
+    """Gain at the exit side of the touch, taker fees of both sides deducted, that is taken at once."""
+    edge_evaporated_bps: Bps = Decimal(1)
+    """Oracle against the exit side, in our favour: no more than this is left to wait for."""
+    oracle_reversed_bps: Bps = Decimal(5)
+    """The oracle moved against the entry by this since the first fill."""
+    mark_regression_bps: Bps = Decimal(25)
+    """The mark moved against the entry by this since the first fill."""
+    trailing_start_bps: Bps = Decimal(5)
+    """Best gain so far, fees of both sides deducted, from which the trailing stop is active."""
+    trailing_retrace_bps: Bps = Decimal(3)
+    """How much of the best gain may be given back once it is."""
+    slippage_bps_max: Bps = Decimal(50)
+    """How far beyond the touch an exit order may reach."""
+    retry_ms: DurationMs = 500
+    """Pause between exit orders that did not fill."""
+
+
+class LossLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What real trading may lose before it pauses or stops. Losses count fees and funding."""
+
+    day_loss_usd_max: Ntl = Decimal(20)
+    """Account, UTC day: the stop latch is set."""
+    market_day_loss_usd_max: Ntl = Decimal(10)
+    """One market, UTC day: no entries there until the next day."""
+    drawdown_usd_max: Ntl = Decimal(30)
+    """From the highest realised result of the session's account: the stop latch is set."""
+    loss_streak_count_max: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 5
+    """So many losing trades in a row over all markets pause entries."""
+    loss_streak_cooldown_ms: DurationMs = 300_000
+    """How long entries pause after such a row."""
+    reentry_cooldown_ms: DurationMs = 2_000
+    """No entry in a market for this long after a losing trade in it."""
+    oracle_jump_bps_max: Bps = Decimal(200)
+    """One oracle step larger than this keeps the market out of entries for `oracle_jump_cooldown_ms` (F-47)."""
+    oracle_jump_cooldown_ms: DurationMs = 60_000
+    """See `oracle_jump_bps_max`."""
+    correlation_groups: dict[str, tuple[str, ...]] = {}
+    """Group → full names of markets that move together."""
+    correlation_count_max: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 3
+    """Most positions of one side in a group, entries in flight included."""
+    blackout_windows_utc: tuple[str, ...] = ()
+    """Daily windows without entries, `HH:MM-HH:MM` in UTC, begin included, end not; may wrap midnight."""
+    is_closed_session_traded: bool = False
+    """Whether to enter while the underlying is closed: the oracle is then a mean of the book itself."""
+
+
+class ActionLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How actions are sent, and how many."""
+
+    entry_batch_ms: Annotated[int, msgspec.Meta(ge=0, le=1_000)] = 0
+    """Entries wait for the next batch of this length; 0 sends each step's at once. Exits and cancels never wait."""
+    answer_timeout_ms: DurationMs = 5_000
+    """An action without an answer after this long has an unknown outcome."""
+    entry_expiry_ms: DurationMs = 3_000
+    """`expiresAfter` of an entry, counted from its decision."""
+    exit_expiry_ms: DurationMs = 5_000
+    """`expiresAfter` of everything else."""
+    action_rate_per_s: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 10
+    """Token bucket of orders and cancels: refill."""
+    action_burst_count: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 40
+    """Token bucket of orders and cancels: size."""
+    exit_token_count: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 20
+    """Tokens that only reduce-only orders and cancels may take."""
+    in_flight_count_max: Annotated[int, msgspec.Meta(ge=1, le=100)] = 20
+    """Posts without an answer at a time; the venue allows 100 an IP."""
+    exit_in_flight_count: Annotated[int, msgspec.Meta(ge=1, le=100)] = 10
+    """Places among them that only reduce-only orders and cancels may take."""
+    address_reserve_count: Annotated[int, msgspec.Meta(ge=0)] = 500
+    """Requests of the address budget that only exits may use."""
+    failure_count_max: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 5
+    """Failures in a row that open the circuit for entries."""
+    circuit_ms: DurationMs = 60_000
+    """How long the circuit stays open."""
+    rejection_count_max: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 5
+    """Rejections in a row that are not benign set the stop latch."""
+
+
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything that a decision depends on and an operator may set."""
 
@@ -100,6 +185,9 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     gates: GateLimits = GateLimits()
     sizing: SizingLimits = SizingLimits()
     paper: PaperLimits = PaperLimits()
+    exits: ExitLimits = ExitLimits()
+    losses: LossLimits = LossLimits()
+    actions: ActionLimits = ActionLimits()
     rate_use_entries_ratio_max: Decimal = Decimal("0.95")
     """Use of any rate limit from which entries close."""
     venue_offset_ms_max: DurationMs = 5_000
@@ -140,6 +228,41 @@ WIDER_WHEN: dict[str, str] = {
     "paper.time_stop_ms": _HIGHER,
     "paper.exit_slippage_bps_max": _HIGHER,
     "paper.exit_retry_ms": _HIGHER,
+    "exits.time_stop_ms": _HIGHER,
+    "exits.hold_ms_min": _HIGHER,
+    "exits.quick_profit_bps": _FREE,
+    "exits.edge_evaporated_bps": _LOWER,
+    "exits.oracle_reversed_bps": _HIGHER,
+    "exits.mark_regression_bps": _HIGHER,
+    "exits.trailing_start_bps": _FREE,
+    "exits.trailing_retrace_bps": _HIGHER,
+    "exits.slippage_bps_max": _HIGHER,
+    "exits.retry_ms": _HIGHER,
+    "losses.day_loss_usd_max": _HIGHER,
+    "losses.market_day_loss_usd_max": _HIGHER,
+    "losses.drawdown_usd_max": _HIGHER,
+    "losses.loss_streak_count_max": _HIGHER,
+    "losses.loss_streak_cooldown_ms": _LOWER,
+    "losses.reentry_cooldown_ms": _LOWER,
+    "losses.oracle_jump_bps_max": _HIGHER,
+    "losses.oracle_jump_cooldown_ms": _LOWER,
+    "losses.correlation_groups": _CHANGED,
+    "losses.correlation_count_max": _HIGHER,
+    "losses.blackout_windows_utc": _CHANGED,
+    "losses.is_closed_session_traded": _HIGHER,
+    "actions.entry_batch_ms": _FREE,
+    "actions.answer_timeout_ms": _FREE,
+    "actions.entry_expiry_ms": _HIGHER,
+    "actions.exit_expiry_ms": _HIGHER,
+    "actions.action_rate_per_s": _HIGHER,
+    "actions.action_burst_count": _HIGHER,
+    "actions.exit_token_count": _LOWER,
+    "actions.in_flight_count_max": _HIGHER,
+    "actions.exit_in_flight_count": _LOWER,
+    "actions.address_reserve_count": _LOWER,
+    "actions.failure_count_max": _HIGHER,
+    "actions.circuit_ms": _LOWER,
+    "actions.rejection_count_max": _HIGHER,
     "rate_use_entries_ratio_max": _HIGHER,
     "venue_offset_ms_max": _HIGHER,
     "venue_lag_ms_max": _HIGHER,

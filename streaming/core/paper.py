@@ -21,7 +21,7 @@ from streaming.core.ledger import currency_of, fee_of, money, post
 from streaming.core.market import BookClass, Side
 from streaming.core.orders import cloid_of
 from streaming.core.rounding import floor_sz, round_px_toward_safe
-from streaming.core.sizing import exposure_ntl, size_entry
+from streaming.core.sizing import Held, size_entry
 from streaming.core.state import EngineState, MarketState, PaperOrder, PaperPosition, TimerKind, schedule
 from streaming.core.units import BPS, NS_PER_MS, ONE, ZERO
 
@@ -34,13 +34,25 @@ def has_order(state: EngineState, coin: str) -> bool:
     return any(order.coin == coin for order in state.orders.values())
 
 
+def paper_held(state: EngineState) -> Held:
+    """Return the worst case of the paper account."""
+    ntl = sum((position.cost_ntl for position in state.positions.values()), ZERO)
+    ntl += sum((o.limit_px * o.sz for o in state.orders.values() if not o.is_reduce_only), ZERO)
+    return Held(ntl=ntl, count=len(state.positions) + sum(not order.is_reduce_only for order in state.orders.values()))
+
+
 def enter(
     state: EngineState, market: MarketState, signal: SignalRaised, out: list[AnyOutput], *, is_reduced: bool
 ) -> None:
     """Turn an unblocked signal into an intent, or into the reason why there is none; REDUCE gates shrink it."""
     consumed = market.ask_consumed_sz if signal.side is _BUY else market.bid_consumed_sz
     sizing = size_entry(
-        state, market, limit_px=signal.limit_px, touch_sz=signal.touch_sz - consumed, is_reduced=is_reduced
+        state.limits.sizing,
+        market.spec,
+        paper_held(state),
+        limit_px=signal.limit_px,
+        touch_sz=signal.touch_sz - consumed,
+        is_reduced=is_reduced,
     )
     if sizing.reason:
         out.append(
@@ -66,7 +78,7 @@ def enter(
         decided_ts_ns=state.ts_ns,
     )
     _intend(state, order, out)
-    exposure, cap = exposure_ntl(state), state.limits.sizing.account_ntl_max
+    exposure, cap = paper_held(state).ntl, state.limits.sizing.account_ntl_max
     check(exposure <= cap, "I-11", exposure=exposure, cap=cap)
 
 

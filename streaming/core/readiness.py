@@ -11,6 +11,7 @@ from streaming.core.episodes import end_all
 from streaming.core.events import ConnectionLost, ConnectionOpened, FrameMalformed, SubscriptionAcked
 from streaming.core.market import BookClass
 from streaming.core.state import EngineState, MarketState, Readiness, TimerKind, schedule
+from streaming.core.trading.ready import begin_connection, end_connection, is_signing, user_channel_acked
 from streaming.core.units import NS_PER_MS, ZERO
 
 BBO_CHANNEL = "bbo"
@@ -33,6 +34,8 @@ def on_opened(state: EngineState, event: ConnectionOpened, out: list[AnyOutput])
     _report_connection(state, out, is_open=True, reason="")
     for market in state.markets.values():
         _watch_timeout(state, market)
+    if is_signing(state):
+        begin_connection(state, out)
 
 
 def on_lost(state: EngineState, event: ConnectionLost, out: list[AnyOutput]) -> None:
@@ -51,6 +54,8 @@ def on_acked(state: EngineState, event: SubscriptionAcked, out: list[AnyOutput])
         return
     market = state.markets.get(event.coin)
     if market is None:
+        if event.user and is_signing(state):
+            user_channel_acked(state, event.channel, out)
         return
     if event.channel == BBO_CHANNEL:
         market.is_bbo_acked = True
@@ -125,6 +130,8 @@ def _watch_timeout(state: EngineState, market: MarketState) -> None:
 def _forget_connection(state: EngineState, out: list[AnyOutput], reason: str) -> None:
     state.is_connected = False
     state.live_generation = -1
+    if is_signing(state):
+        end_connection(state, out, reason)
     for market in state.markets.values():
         end_all(state, market, out, "connection_lost")
         _forget_feed(market)

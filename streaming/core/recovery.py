@@ -1,8 +1,9 @@
 """Starting again: what recorded decisions say is taken over, nothing is decided a second time (I-24).
 
 Rule 1: `fold` applies the outputs that follow a snapshot to it; the newest session's end is the next one's start.
-Rule 2: carried are the operators' decisions, the rotation and open paper positions. Market data, follow-ups and orders
-in flight are not: a new connection has to earn them, and a paper order that nobody matched never existed.
+Rule 2: carried are the operators' decisions, the rotation, open paper positions, and of the real account everything
+that is known of it: orders, positions, cash, losses, trade ids, the last nonce. Market data, follow-ups, paper orders
+in flight and all proofs are not: a new connection has to earn them.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from streaming.core.effects import (
     AnyOutput,
     ArmChanged,
     LatchChanged,
+    LedgerPosted,
     OrderChanged,
     PhaseChanged,
     PositionChanged,
@@ -22,6 +24,8 @@ from streaming.core.effects import (
 )
 from streaming.core.ledger import money
 from streaming.core.state import ControlState, EngineState, Latch, PaperPosition, Rotation
+from streaming.core.trading.account import LiveAccount
+from streaming.core.trading.recovery import LIVE_FOLDS, carried_account, fold_live_ledger
 from streaming.core.units import ZERO
 
 
@@ -30,6 +34,7 @@ class Carried(msgspec.Struct, frozen=True, kw_only=True):
 
     control: ControlState
     positions: dict[str, PaperPosition]
+    live: LiveAccount
 
 
 def fold(state: EngineState, outputs: Sequence[AnyOutput]) -> None:
@@ -48,6 +53,7 @@ def carry_over(state: EngineState) -> Carried:
             coin: msgspec.structs.replace(position, exit_reason="", exit_timer=0)
             for coin, position in state.positions.items()
         },
+        live=carried_account(state.live),
     )
 
 
@@ -118,4 +124,6 @@ _FOLDS: dict[type, Callable[[EngineState, Any], None]] = {
     RotationExpired: _fold_expiry,
     OrderChanged: _fold_order,
     PositionChanged: _fold_position,
+    LedgerPosted: fold_live_ledger,
+    **LIVE_FOLDS,
 }

@@ -5,6 +5,8 @@ Rule 2: a rotation tightens the limits of the file and never widens them (I-31, 
 Rule 3: it expires; entries for real money end then, exits go on. Paper trading ignores it.
 """
 
+from decimal import Decimal
+
 from streaming.core.effects import AnyOutput, RotationExpired, RotationJudged
 from streaming.core.events import RotationReceived
 from streaming.core.state import EngineState, Rotation, TimerKind, schedule
@@ -77,10 +79,12 @@ def expire_rotation(state: EngineState, version: int, out: list[AnyOutput]) -> N
     )
 
 
-def is_allowed(state: EngineState, coin: str) -> bool:
-    """Say whether the rotation in force allows a market to be traded for real."""
+def allowance_of(state: EngineState, coin: str) -> Decimal | None:
+    """Return the notional that the rotation in force allows a market for real; None is not allowed."""
     rotation = state.control.rotation
-    return rotation is not None and not rotation.is_expired and any(m.coin == coin for m in rotation.markets)
+    if rotation is None or rotation.is_expired:
+        return None
+    return next((market.ntl_max for market in rotation.markets if market.coin == coin), None)
 
 
 def _document_reasons(state: EngineState, event: RotationReceived) -> tuple[str, ...]:

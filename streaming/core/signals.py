@@ -13,6 +13,7 @@ from streaming.core.orders import signal_id_of
 from streaming.core.paper import enter, has_order
 from streaming.core.state import EngineState, Episode, MarketState
 from streaming.core.stop import entries_closed_by
+from streaming.core.trading.entries import enter_real, is_real, real_controls
 from streaming.core.units import quantize_bps
 
 
@@ -54,7 +55,9 @@ def raise_signal(
     out.append(signal)
     results = evaluate(market, state.mono_ns, state.limits.gates)
     blocked_by = tuple([r.gate.value for r in results if r.status is GateStatus.BLOCK])
-    blocked_by += entries_closed_by(state) + _market_controls(state, spec.coin)
+    is_for_real = is_real(state, spec.coin)
+    controls = real_controls(state, spec.coin, side) if is_for_real else _paper_controls(state, spec.coin)
+    blocked_by += entries_closed_by(state) + controls
     out.append(
         GatesEvaluated(
             ts_ns=state.ts_ns,
@@ -69,10 +72,11 @@ def raise_signal(
     plan_followups(state, spec.coin, signal_id, side, limit_px)
     if not blocked_by:
         is_reduced = any(r.status is GateStatus.REDUCE for r in results)
-        enter(state, market, signal, out, is_reduced=is_reduced)
+        begin = enter_real if is_for_real else enter
+        begin(state, market, signal, out, is_reduced=is_reduced)
 
 
-def _market_controls(state: EngineState, coin: str) -> tuple[str, ...]:
+def _paper_controls(state: EngineState, coin: str) -> tuple[str, ...]:
     controls: tuple[str, ...] = ()
     if coin in state.positions:
         controls += ("position_open",)

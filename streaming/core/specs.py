@@ -8,9 +8,10 @@ Rule 2: a market that a poll does not name is unknown, and unknown blocks.
 from streaming.core.effects import AnyOutput, ParamChanged, SpecObserved
 from streaming.core.episodes import end_all
 from streaming.core.events import MarketStatusReceived, SpecApproved, SpecsReceived
+from streaming.core.latch import report_entries
 from streaming.core.market import MarketSpec, MarketStatus
 from streaming.core.state import EngineState, MarketState, TimerKind, schedule
-from streaming.core.stop import answer, report_entries
+from streaming.core.stop import answer
 from streaming.core.trigger import set_threshold
 from streaming.core.units import NS_PER_MS
 

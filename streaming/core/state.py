@@ -16,6 +16,7 @@ from streaming.core.effects import BookSnapshot, GateStatus
 from streaming.core.events import BboUpdated, CtxUpdated, MarketAllowance, Phase
 from streaming.core.limits import Limits
 from streaming.core.market import BookClass, MarketSpec, MarketStatus, Side
+from streaming.core.trading.account import LiveAccount
 from streaming.core.units import BPS, NS_PER_MS, ONE, ZERO, quantize_bps
 
 GATE_COUNT = 8
@@ -50,6 +51,18 @@ class TimerKind(StrEnum):
     """coin, ordinal of the change: the changed spec is approved unless it changed again."""
     ROTATION_EXPIRY = "rotation_expiry"
     """empty, version."""
+    LIVE_EXIT = "live_exit"
+    """coin, number: time stop of a real position, or the next try of its exit."""
+    ENTRY_BATCH = "entry_batch"
+    """Entries that waited for their batch go out."""
+    ANSWER_TIMEOUT = "answer_timeout"
+    """empty, action_id: an action should have been answered by now."""
+    DOUBT = "doubt"
+    """cloid: the next question about an order in doubt."""
+    ACCOUNT = "account"
+    """empty, connection: the next read of the account."""
+    FILLS = "fills"
+    """empty, connection: the next try to prove the account's fills."""
 
 
 Timer = tuple[int, int, TimerKind, str, int]
@@ -63,6 +76,8 @@ class SessionInfo(msgspec.Struct, frozen=True, kw_only=True):
     venue: str
     account: str
     """Master address; empty or `paper` where no order is signed."""
+    agent: str = ""
+    """Address that signs for it; empty where nothing can be signed."""
     code_version: str
     config_hash: str
 
@@ -352,6 +367,10 @@ class EngineState(msgspec.Struct, kw_only=True):
     orders: dict[str, PaperOrder] = {}
     fill_count: int = 0
     """Paper trade ids count fills from 1."""
+    # real account
+    live: LiveAccount = msgspec.field(default_factory=LiveAccount)
+    must_settle: bool = False
+    """Something of this step has to be sent or stopped at its end."""
     # totals of the session
     episode_count: int = 0
     signal_count: int = 0

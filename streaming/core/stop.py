@@ -1,7 +1,7 @@
 """Stop latch, arming, phase, limits at run time, and the account-wide reasons against entries.
 
 Rule 1: the latch keeps its first reason and is reset by an operator only, with a reason; it survives restarts (I-17).
-Rule 2: this version can not sign orders, so no phase above `paper` can be approved.
+Rule 2: a phase above `paper` needs a session that can sign; arming is an act of its own.
 Rule 3: limits may tighten at run time, never widen (I-32).
 Rule 4: every command is answered, accepted or with every reason at once.
 """
@@ -12,7 +12,6 @@ from streaming.core.effects import (
     AnyOutput,
     ArmChanged,
     CommandAnswered,
-    EntriesChanged,
     LatchChanged,
     LimitsChanged,
     PhaseChanged,
@@ -27,12 +26,14 @@ from streaming.core.events import (
     StopRequested,
     WriterHealthReported,
 )
+from streaming.core.latch import report_entries, set_latch
 from streaming.core.limits import widened
-from streaming.core.paper import abort_entries
 from streaming.core.state import EngineState, Latch
+from streaming.core.trading.losses import rebase_drawdown
+from streaming.core.trading.reconcile import adopt_positions
 from streaming.core.trigger import set_threshold
 
-PHASES_ALLOWED = (Phase.OBSERVE, Phase.PAPER)
+PAPER_PHASES = (Phase.OBSERVE, Phase.PAPER)
 
 
 def entries_closed_by(state: EngineState) -> tuple[str, ...]:
@@ -53,13 +54,6 @@ def entries_closed_by(state: EngineState) -> tuple[str, ...]:
     return closed
 
 
-def report_entries(state: EngineState, out: list[AnyOutput], control: str, *, is_open: bool, detail: str) -> None:
-    """Write that an account-wide control opened or closed entries."""
-    out.append(
-        EntriesChanged(ts_ns=state.ts_ns, mono_ns=state.mono_ns, control=control, is_open=is_open, detail=detail)
-    )
-
-
 def answer(state: EngineState, out: list[AnyOutput], command_id: int, reasons: tuple[str, ...] = ()) -> None:
     """Answer a command: accepted unless there is a reason."""
     out.append(
@@ -75,25 +69,19 @@ def answer(state: EngineState, out: list[AnyOutput], command_id: int, reasons: t
 
 def on_stop(state: EngineState, event: StopRequested, out: list[AnyOutput]) -> None:
     """Set the latch, end entries in flight; a second stop is accepted and keeps the first reason."""
-    if state.control.latch is None:
-        state.control.latch = Latch(reason=event.reason, operator=event.operator, ts_ns=state.ts_ns)
-        out.append(
-            LatchChanged(
-                ts_ns=state.ts_ns, mono_ns=state.mono_ns, is_set=True, reason=event.reason, operator=event.operator
-            )
-        )
-        report_entries(state, out, "stop_latch", is_open=False, detail=event.reason)
-        abort_entries(state, out, "stop_latch")
+    set_latch(state, out, reason=event.reason, operator=event.operator)
     answer(state, out, event.command_id)
 
 
 def on_reset(state: EngineState, event: ResetRequested, out: list[AnyOutput]) -> None:
     """Clear the latch for an operator who says why."""
     reasons = _missing(event.reason, event.operator)
-    if state.control.latch is None:
+    latch = state.control.latch
+    if latch is None:
         reasons += ("the stop latch is not set",)
-    if not reasons:
+    if not reasons and latch is not None:
         state.control.latch = None
+        _start_over(state, out, latch)
         out.append(
             LatchChanged(
                 ts_ns=state.ts_ns, mono_ns=state.mono_ns, is_set=False, reason=event.reason, operator=event.operator
@@ -101,6 +89,18 @@ def on_reset(state: EngineState, event: ResetRequested, out: list[AnyOutput]) ->
         )
         report_entries(state, out, "stop_latch", is_open=True, detail=event.reason)
     answer(state, out, event.command_id, reasons)
+
+
+def _start_over(state: EngineState, out: list[AnyOutput], latch: Latch) -> None:
+    # What an operator's reset means for real trading: he has looked, and takes over what he saw.
+    live = state.live
+    live.is_latch_applied = live.is_flattening = False
+    live.rejection_weight = live.nonce_refusal_count = 0
+    rebase_drawdown(live.losses)
+    if latch.reason.startswith("foreign_activity"):
+        adopt_positions(state, out)
+    elif latch.reason.startswith("conservation"):
+        live.cash = {}
 
 
 def on_arm(state: EngineState, event: ArmRequested, out: list[AnyOutput]) -> None:
@@ -120,8 +120,8 @@ def on_arm(state: EngineState, event: ArmRequested, out: list[AnyOutput]) -> Non
 def on_phase(state: EngineState, event: PhaseRequested, out: list[AnyOutput]) -> None:
     """Approve a phase; micro and above need orders that can be signed."""
     reasons = _missing(event.reason, event.operator)
-    if event.phase not in PHASES_ALLOWED:
-        reasons += ("this version cannot sign orders",)
+    if event.phase not in PAPER_PHASES and not state.session.agent:
+        reasons += ("this session can not sign orders: set account and agent_key_file, then start again",)
     if not reasons and event.phase is not state.control.phase:
         previous, state.control.phase = state.control.phase, event.phase
         out.append(

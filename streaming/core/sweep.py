@@ -9,6 +9,7 @@ from streaming.core.effects import AnyOutput, GateChanged, GateId, GateResult, G
 from streaming.core.gates import GATES, decide, evaluate
 from streaming.core.paper import request_exit
 from streaming.core.state import EngineState, MarketState, Readiness, TimerKind, age_ms, schedule
+from streaming.core.trading.market_stops import watch_gates
 from streaming.core.units import NS_PER_S
 
 SWEEP_NS = NS_PER_S
@@ -31,6 +32,8 @@ def sweep(state: EngineState, out: list[AnyOutput]) -> None:
         out.append(_sample(state, market, statuses))
         if state.positions and market.spec.coin in state.positions:
             _exit_if_stopped(state, market, statuses)
+        if state.session.agent:
+            watch_gates(state, market.spec.coin, statuses, out)
     _schedule_next(state)
 
 

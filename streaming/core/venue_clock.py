@@ -11,8 +11,8 @@ Rule 4: a delay inside the bounds says nothing new, so the hot path is one subtr
 """
 
 from streaming.core.effects import AnyOutput
+from streaming.core.latch import report_entries
 from streaming.core.state import EngineState
-from streaming.core.stop import report_entries
 from streaming.core.units import NS_PER_MS, NS_PER_S
 
 WINDOW_NS = 30 * NS_PER_S

@@ -50,7 +50,7 @@ from streaming.core.events import (
     StopRequested,
     WriterHealthReported,
 )
-from streaming.core.rotation import is_allowed
+from streaming.core.rotation import allowance_of
 from streaming.core.state import EngineState
 from streaming.core.stop import entries_closed_by
 
@@ -155,11 +155,11 @@ def test_phase_observe_and_paper_are_approved_and_reported_once() -> None:
 
 
 @pytest.mark.parametrize("wanted", [Phase.MICRO, Phase.STEADY, Phase.ROTATE])
-def test_phase_with_real_orders_is_refused(wanted: Phase) -> None:
+def test_phase_with_real_orders_needs_a_session_that_can_sign(wanted: Phase) -> None:
     state = a_warm_engine()
     accepted, reasons = answer_of(feed(state, phase(wanted, reason="")))
     assert not accepted
-    assert reasons == ("a reason is needed", "this version cannot sign orders")
+    assert reasons == ("a reason is needed", "this session can not sign orders: set account and agent_key_file, then start again")
     assert state.control.phase is Phase.OBSERVE
 
 
@@ -228,7 +228,8 @@ def test_rotation_valid_one_is_applied_whole() -> None:
     judged = of_type(outputs, RotationJudged)[0]
     assert (judged.is_accepted, judged.reasons, judged.version) == (True, (), 1)
     assert answer_of(outputs) == (True, ())
-    assert (is_allowed(state, COIN), is_allowed(state, "xyz:TSLA")) == (True, False)
+    assert allowance_of(state, COIN) is not None
+    assert allowance_of(state, "xyz:TSLA") is None
 
 
 REFUSALS = [
@@ -287,12 +288,12 @@ def test_rotation_expires_at_its_deadline_and_stays_the_one_to_replace() -> None
     state = rotated()
     outputs = feed(state, a_timer(3_600_000))
     assert [(r.version, r.sha256) for r in of_type(outputs, RotationExpired)] == [(1, "a" * 64)]
-    assert not is_allowed(state, COIN)
+    assert allowance_of(state, COIN) is None
     assert of_type(feed(state, a_timer(3_700_000)), RotationExpired) == []
     later = {"version": 2, "sha256": "c" * 64, "expires_ts_ns": START_TS_NS + 2 * HOUR_NS}
     assert answer_of(feed(state, a_rotation(3_700_001, **later)))[0] is False
     assert answer_of(feed(state, a_rotation(3_700_001, replaces_sha256="a" * 64, **later)))[0] is True
-    assert is_allowed(state, COIN)
+    assert allowance_of(state, COIN) is not None
 
 
 def test_rotation_replaced_one_does_not_expire_the_new_one() -> None:
@@ -313,4 +314,4 @@ def test_rotation_wall_clock_that_stepped_back_waits_for_the_expiry() -> None:
 
 
 def test_rotation_none_allows_nothing() -> None:
-    assert not is_allowed(a_warm_engine(), COIN)
+    assert allowance_of(a_warm_engine(), COIN) is None

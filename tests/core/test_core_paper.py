@@ -39,7 +39,8 @@ from streaming.core.events import AnyEvent, ConnectionLost, SessionClosed, StopR
 from streaming.core.ledger import currency_of, post
 from streaming.core.market import Side
 from streaming.core.orders import cloid_of
-from streaming.core.sizing import size_entry
+from streaming.core.paper import paper_held
+from streaming.core.sizing import Sizing, size_entry
 from streaming.core.state import EngineState, PaperPosition
 
 T = WARM_MS
@@ -55,6 +56,10 @@ def alive(from_ms: float, to_ms: float, bid_sz: str = "50", ask_sz: str = "50") 
 
 def statuses(outputs: list[AnyOutput]) -> list[tuple[str, str, Decimal]]:
     return [(o.status, o.reason, o.filled_sz) for o in of_type(outputs, OrderChanged)]
+
+
+def _sized(state: EngineState, **arguments: Any) -> Sizing:
+    return size_entry(state.limits.sizing, state.markets[COIN].spec, paper_held(state), **arguments)
 
 
 def balances(outputs: list[AnyOutput]) -> dict[str, Decimal]:
@@ -84,13 +89,13 @@ def test_size_entry_smallest_of_share_and_caps_floored_to_the_lot(
     sizing: dict[str, Any], touch_sz: str, is_reduced: bool, sz: str, reason: str
 ) -> None:
     state = a_warm_engine(limits=limits_with(sizing=sizing))
-    found = size_entry(state, state.markets[COIN], limit_px=D("100.02"), touch_sz=D(touch_sz), is_reduced=is_reduced)
+    found = _sized(state, limit_px=D("100.02"), touch_sz=D(touch_sz), is_reduced=is_reduced)
     assert (found.sz, found.reason) == (D(sz), reason)
 
 
 def test_size_entry_rounding_below_the_minimum_is_refused_after_rounding() -> None:
     state = a_warm_engine(a_spec(sz_decimals=0))
-    found = size_entry(state, state.markets[COIN], limit_px=D("9.99"), touch_sz=D(19), is_reduced=False)
+    found = _sized(state, limit_px=D("9.99"), touch_sz=D(19), is_reduced=False)
     assert (found.sz, found.reason) == (0, "below_order_ntl_min")
 
 
@@ -105,7 +110,7 @@ def test_size_entry_any_input_stays_inside_every_cap(limit_ticks: int, touch: De
     limit_px = D(limit_ticks) / 100
     if held:
         state.positions["xyz:TSLA"] = a_position(cost_ntl=held)
-    sizing = size_entry(state, state.markets[COIN], limit_px=limit_px, touch_sz=touch, is_reduced=False)
+    sizing = _sized(state, limit_px=limit_px, touch_sz=touch, is_reduced=False)
     limits = state.limits.sizing
     ntl = sizing.sz * limit_px
     assert (sizing.sz == 0) == bool(sizing.reason)

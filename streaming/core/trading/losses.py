@@ -119,6 +119,16 @@ def rebase_drawdown(state: LossState) -> None:
     state.peak_pnl_usd = state.total_pnl_usd
 
 
+def copy_of(state: LossState) -> LossState:
+    """Return a value that later results leave alone."""
+    return msgspec.structs.replace(
+        state,
+        market_day_pnl_usd=dict(state.market_day_pnl_usd),
+        reentry_until_mono_ns=dict(state.reentry_until_mono_ns),
+        oracle_jump_until_mono_ns=dict(state.oracle_jump_until_mono_ns),
+    )
+
+
 def after_restart(state: LossState, now_mono_ns: int, limits: LossLimits) -> None:
     """Make a carried state usable: monotonic time may have begun anew, so that no deadline of it means anything.
 

@@ -1,0 +1,1 @@
+"""Real orders and positions: what happens between an unblocked signal and a flat account."""

@@ -1,0 +1,205 @@
+"""The life of a real order: which status may follow which, and what each piece of evidence makes of it.
+
+Rule 1: an order is over only on definitive evidence; until then it is in doubt and keeps what it reserved (I-03).
+Rule 2: evidence may come in any order and more than once: a post's answer, the stream and a query end in one state.
+Rule 3: what evidence says was filled has to arrive as fills; an order is forgotten only once they were applied.
+
+    intent ─► sent ─► filled, partly_filled, unfilled, rejected, canceled, expired
+       │        ├───► resting ─► filled, partly_filled, canceled
+       │        └───► in_doubt ─► any of these, or never_arrived
+       └──► aborted, expired, not_sent
+"""
+
+from decimal import Decimal
+
+import msgspec
+
+from streaming.core.effects import AnyOutput
+from streaming.core.errors import check
+from streaming.core.state import EngineState, TimerKind, schedule
+from streaming.core.trading.account import LiveAccount
+from streaming.core.trading.effects import LiveOrderChanged
+from streaming.core.trading.events import OrderUpdatesReceived
+from streaming.core.trading.model import OVER, LiveOrder, OrderStatus, OrderUpdate, Tif, VenueFill
+from streaming.core.trading.refusal import RefusalCode
+from streaming.core.units import NS_PER_MS, ZERO
+
+_S = OrderStatus
+_EVIDENCE = frozenset({_S.FILLED, _S.PARTLY_FILLED, _S.UNFILLED, _S.REJECTED, _S.CANCELED, _S.EXPIRED})
+TRANSITIONS: dict[OrderStatus, frozenset[OrderStatus]] = {
+    _S.INTENT: frozenset({_S.SENT, _S.IN_DOUBT, _S.ABORTED, _S.EXPIRED, _S.NOT_SENT}),
+    _S.SENT: _EVIDENCE | {_S.RESTING, _S.IN_DOUBT},
+    _S.RESTING: frozenset({_S.IN_DOUBT, _S.FILLED, _S.PARTLY_FILLED, _S.CANCELED, _S.REJECTED}),
+    _S.IN_DOUBT: _EVIDENCE | {_S.RESTING, _S.NEVER_ARRIVED},
+    **dict.fromkeys(OVER, frozenset()),
+}
+"""Status → what may follow it."""
+
+FILLS_DUE_MS = 1_000
+"""Fills that evidence promises and the stream does not bring are asked for after this long."""
+OPEN_STATUSES = frozenset({"open", "triggered", "resting"})
+"""Words of the venue for an order that still lives."""
+
+
+def change(
+    state: EngineState, out: list[AnyOutput], order: LiveOrder, status: OrderStatus, **changes: object
+) -> LiveOrder:
+    """Give an order another status, write it down, and forget it once it binds nothing.
+
+    Args:
+        state: The engine's state.
+        out: Where outputs go.
+        order: As it stands in the account.
+        status: Allowed by `TRANSITIONS`.
+        changes: Other fields of `LiveOrder`.
+    """
+    check(status in TRANSITIONS[order.status], "I-03", cloid=order.cloid, status=order.status, next=status)
+    changed = msgspec.structs.replace(order, status=status, **changes)
+    _store(state, out, changed)
+    if changed.is_over and not changed.is_settled:
+        schedule(state, state.mono_ns + FILLS_DUE_MS * NS_PER_MS, TimerKind.FILLS, "", state.live.generation)
+    return changed
+
+
+def conclude(
+    state: EngineState,
+    out: list[AnyOutput],
+    order: LiveOrder,
+    *,
+    filled_sz: Decimal,
+    code: RefusalCode = RefusalCode.NONE,
+    text: str = "",
+    oid: int = 0,
+    is_canceled: bool = False,
+) -> None:
+    """Take definitive evidence that an order is over: how much of it was filled, and why the rest was not.
+
+    Evidence about an order that is over already only adds fills that it promises.
+    """
+    filled_sz = max(filled_sz, order.filled_sz, order.applied_sz)
+    if order.is_over:
+        if filled_sz > order.filled_sz:
+            _store(state, out, msgspec.structs.replace(order, filled_sz=filled_sz))
+        return
+    status = _status_of(order, filled_sz, code, is_canceled=is_canceled)
+    if order.status is _S.INTENT:  # the answer overtook the note that it was sent
+        order = change(state, out, order, _S.SENT, sent_mono_ns=state.mono_ns)
+    change(
+        state,
+        out,
+        order,
+        status,
+        filled_sz=filled_sz,
+        code=code,
+        text=text,
+        oid=oid or order.oid,
+        answered_mono_ns=state.mono_ns,
+    )
+
+
+def doubt(state: EngineState, out: list[AnyOutput], order: LiveOrder, reason: str) -> None:
+    """Note that the outcome of an order is not known; it keeps everything it reserved."""
+    if order.is_over or order.status is _S.IN_DOUBT:
+        return
+    change(state, out, order, _S.IN_DOUBT, text=reason, doubt_mono_ns=state.mono_ns)
+    due_ns = max(state.mono_ns, state.mono_ns + order.expires_ts_ms * NS_PER_MS - state.ts_ns)
+    schedule(state, due_ns + DOUBT_AFTER_MS * NS_PER_MS, TimerKind.DOUBT, order.cloid)
+
+
+DOUBT_AFTER_MS = 2_000
+"""How long after its deadline an order may still be reported before the venue is asked (section 4, step 2)."""
+
+
+def take_update(state: EngineState, out: list[AnyOutput], update: OrderUpdate) -> None:
+    """Take a status that the stream or a query reports; unknown cloids are not ours to judge."""
+    order = state.live.orders.get(update.cloid)
+    if order is None:
+        return
+    if update.status in OPEN_STATUSES:
+        if order.status in {_S.SENT, _S.IN_DOUBT}:
+            change(state, out, order, _S.RESTING, oid=update.oid)
+        return
+    # A reduce-only order is shrunk by the venue and then reports the size it asked for: its fills alone say how much.
+    taken_sz = ZERO if order.is_reduce_only else update.original_sz - update.left_sz
+    conclude(
+        state,
+        out,
+        order,
+        filled_sz=taken_sz,
+        code=update.code,
+        text="" if update.status == "filled" else update.status,
+        oid=update.oid,
+        is_canceled=update.status != "filled" and not update.status.endswith("Rejected"),
+    )
+
+
+def on_order_updates(state: EngineState, event: OrderUpdatesReceived, out: list[AnyOutput]) -> None:
+    """Take every status of a frame."""
+    if event.generation != state.live_generation:
+        state.stale_frame_count += 1
+        return
+    for update in event.updates:
+        take_update(state, out, update)
+
+
+def credit_fill(state: EngineState, out: list[AnyOutput], order: LiveOrder, fill: VenueFill) -> LiveOrder:
+    """Add a fill that was applied to its order; a live order that is filled whole is over."""
+    applied_sz = order.applied_sz + fill.sz
+    changed = msgspec.structs.replace(
+        order, applied_sz=applied_sz, applied_ntl=order.applied_ntl + fill.px * fill.sz, oid=fill.oid or order.oid
+    )
+    if not order.is_over and applied_sz >= order.sz:
+        if order.status is _S.INTENT:
+            changed = msgspec.structs.replace(changed, status=_S.SENT)
+        return change(state, out, changed, _S.FILLED, filled_sz=applied_sz, answered_mono_ns=state.mono_ns)
+    _store(state, out, changed)
+    return changed
+
+
+def forget_action(live: LiveAccount, action_id: int) -> None:
+    """Drop an action whose outcome is known and whose orders are all over."""
+    action = live.actions.get(action_id)
+    if action is None or action.is_open:
+        return
+    orders = [live.orders.get(cloid) for cloid in action.cloids]
+    if all(order is None or order.is_over for order in orders):
+        del live.actions[action_id]
+
+
+def _status_of(order: LiveOrder, filled_sz: Decimal, code: RefusalCode, *, is_canceled: bool) -> OrderStatus:
+    if filled_sz >= order.sz:
+        return _S.FILLED
+    if filled_sz > ZERO:
+        return _S.PARTLY_FILLED
+    if code is RefusalCode.EXPIRED:
+        return _S.EXPIRED
+    if code is RefusalCode.NO_MATCH or (is_canceled and order.tif is Tif.IOC and code is RefusalCode.NONE):
+        return _S.UNFILLED
+    if code is RefusalCode.NONE and not is_canceled:
+        return _S.FILLED  # reported as filled; how much, its fills say
+    return _S.CANCELED if is_canceled else _S.REJECTED
+
+
+def _store(state: EngineState, out: list[AnyOutput], order: LiveOrder) -> None:
+    live = state.live
+    live.change_count += 1
+    out.append(LiveOrderChanged(ts_ns=state.ts_ns, mono_ns=state.mono_ns, order=order))
+    if order.is_settled:
+        live.orders.pop(order.cloid, None)
+        live.doubts.pop(order.cloid, None)
+        if order.is_reduce_only:
+            _try_again(state, order.coin)
+    else:
+        live.orders[order.cloid] = order
+    if order.is_over:
+        forget_action(live, order.action_id)
+
+
+def _try_again(state: EngineState, coin: str) -> None:
+    # Any terminal outcome releases the claim: what is still held is tried again (I-09).
+    position = state.live.positions.get(coin)
+    if position is not None:
+        number = state.timer_count + 1
+        state.live.exit_timers[coin] = number
+        due_ns = state.mono_ns + state.limits.exits.retry_ms * NS_PER_MS
+        schedule(state, due_ns, TimerKind.LIVE_EXIT, coin, number)

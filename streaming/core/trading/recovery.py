@@ -1,0 +1,107 @@
+"""The real account over a restart: recorded facts are folded into it, nothing is decided a second time (I-24).
+
+Rule 1: each fact holds the whole value it is about, so a fold only puts it in its place.
+Rule 2: what was under way comes back as it was recorded; `doubts.resume_doubts` then puts it in doubt.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from streaming.core.effects import LedgerPosted
+from streaming.core.ledger import currency_of
+from streaming.core.state import EngineState
+from streaming.core.trading.account import LiveAccount, know_tid
+from streaming.core.trading.books import MODE, dex_of
+from streaming.core.trading.effects import (
+    AccountChecked,
+    ActionDecided,
+    LiveFillApplied,
+    LiveOrderChanged,
+    LivePositionChanged,
+    LossesChanged,
+    RecordBegan,
+)
+from streaming.core.trading.losses import copy_of
+from streaming.core.trading.nonce import NonceState, raise_floor
+from streaming.core.units import ZERO
+
+
+def carried_account(live: LiveAccount) -> LiveAccount:
+    """Return what the next session starts from; it shares nothing mutable with `live`."""
+    return LiveAccount(
+        orders=dict(live.orders),
+        positions=dict(live.positions),
+        nonce=NonceState(last=live.nonce.last),
+        losses=copy_of(live.losses),
+        cash=dict(live.cash),
+        turnover=dict(live.turnover),
+        tids=dict(live.tids),
+        fills_from_ts_ms=live.fills_from_ts_ms,
+        last_fill_ts_ms=live.last_fill_ts_ms,
+        ignored_coins=list(live.ignored_coins),
+    )
+
+
+def fold_live_ledger(state: EngineState, output: LedgerPosted) -> None:
+    """Move our account of the venue's cash as the posting did."""
+    if output.mode != MODE or output.account not in {"cash", "position"}:
+        return
+    dex = dex_of(output.coin)
+    market = state.markets.get(output.coin)
+    collateral = "USDC" if market is None else currency_of(market.spec.collateral_token)
+    if dex in state.live.cash and output.currency == collateral:
+        state.live.cash[dex] += output.amount
+
+
+def _fold_order(state: EngineState, output: LiveOrderChanged) -> None:
+    order = output.order
+    raise_floor(state.live.nonce, order.nonce)
+    if order.is_settled:
+        state.live.orders.pop(order.cloid, None)
+    else:
+        state.live.orders[order.cloid] = order
+
+
+def _fold_action(state: EngineState, output: ActionDecided) -> None:
+    raise_floor(state.live.nonce, output.nonce)
+
+
+def _fold_fill(state: EngineState, output: LiveFillApplied) -> None:
+    fill = output.fill
+    know_tid(state.live, fill.tid, fill.venue_ts_ms)
+    dex = dex_of(fill.coin)
+    if dex in state.live.turnover:
+        state.live.turnover[dex] += fill.px * fill.sz
+
+
+def _fold_position(state: EngineState, output: LivePositionChanged) -> None:
+    if output.position is None:
+        state.live.positions.pop(output.coin, None)
+    else:
+        state.live.positions[output.coin] = output.position
+
+
+def _fold_losses(state: EngineState, output: LossesChanged) -> None:
+    state.live.losses = copy_of(output.losses)
+
+
+def _fold_record(state: EngineState, output: RecordBegan) -> None:
+    state.live.fills_from_ts_ms = output.fills_from_ts_ms
+
+
+def _fold_check(state: EngineState, output: AccountChecked) -> None:
+    if output.expected_cash is not None:
+        state.live.cash[output.dex] = output.expected_cash
+        state.live.turnover.setdefault(output.dex, ZERO)
+
+
+LIVE_FOLDS: dict[type, Callable[[EngineState, Any], None]] = {
+    LiveOrderChanged: _fold_order,
+    ActionDecided: _fold_action,
+    LiveFillApplied: _fold_fill,
+    LivePositionChanged: _fold_position,
+    LossesChanged: _fold_losses,
+    RecordBegan: _fold_record,
+    AccountChecked: _fold_check,
+}
+"""Fact → what it does to the carried account."""
