@@ -85,6 +85,59 @@ class MarketStatusView(msgspec.Struct, frozen=True, kw_only=True):
     signal_count: int
     is_allowed: bool
     position_sz: Decimal
+    """Paper."""
+    stopped_by: str = ""
+    """Gate that keeps real trading out of this market."""
+
+
+class PositionView(msgspec.Struct, frozen=True, kw_only=True):
+    """One real position in `GET /v1/status`."""
+
+    coin: str
+    sz: Decimal
+    """Signed."""
+    entry_px: Decimal
+    cost_ntl: Decimal
+    unrealised_pnl: Decimal | None
+    """At the side of the touch it would leave by, fees apart; None while that side is empty."""
+    net_pnl: Decimal
+    """Realised so far, after fees and funding."""
+    held_ms: int
+    exit_reason: str
+    """Why it is being closed; empty while it is held."""
+
+
+class OrderView(msgspec.Struct, frozen=True, kw_only=True):
+    """One real order that still binds something, in `GET /v1/status`."""
+
+    coin: str
+    cloid: str
+    side: str
+    is_reduce_only: bool
+    limit_px: Decimal
+    sz: Decimal
+    applied_sz: Decimal
+    status: str
+    reason: str
+    age_ms: int
+
+
+class TradingView(msgspec.Struct, frozen=True, kw_only=True):
+    """Real trading in `GET /v1/status`; the defaults are those of a sidecar that has none."""
+
+    is_ready: bool = False
+    unready_reason: str = ""
+    ladder_step: int = 0
+    ladder_name: str = ""
+    is_flattening: bool = False
+    day_pnl_usd: Decimal = Decimal(0)
+    """Closed trades of this UTC day, after fees and funding."""
+    drawdown_usd: Decimal = Decimal(0)
+    loss_streak_count: int = 0
+    action_in_flight_count: int = 0
+    in_doubt_count: int = 0
+    positions: tuple[PositionView, ...] = ()
+    orders: tuple[OrderView, ...] = ()
 
 
 class StatusView(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,3 +168,4 @@ class StatusView(msgspec.Struct, frozen=True, kw_only=True):
     episode_count: int
     disabled_gates: dict[str, str]
     markets: tuple[MarketStatusView, ...]
+    trading: TradingView = msgspec.field(default_factory=TradingView)

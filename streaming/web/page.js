@@ -44,6 +44,55 @@ function facts(status) {
   ];
 }
 
+const sign = (value) => (Number(value) < 0 ? "n bad" : "n good");
+
+function account(trading) {
+  const doubt = trading.in_doubt_count;
+  const step = trading.ladder_step;
+  return [
+    ["Open positions", trading.positions.length],
+    ["Open orders", trading.orders.length],
+    ["Orders in doubt", doubt, doubt ? "bad" : "good"],
+    ["Actions in flight", trading.action_in_flight_count],
+    ["Result of the day", trading.day_pnl_usd, Number(trading.day_pnl_usd) < 0 ? "bad" : "good"],
+    ["Drawdown", trading.drawdown_usd],
+    ["Losses in a row", trading.loss_streak_count],
+    ["Degradation", `step ${step}: ${trading.ladder_name || "normal"}`, step ? (step > 2 ? "bad" : "warn") : "good"],
+  ];
+}
+
+function positionRow(position) {
+  return rowOf([
+    [position.coin],
+    [position.sz, "n"], [position.entry_px, "n"], [position.cost_ntl, "n"],
+    [position.unrealised_pnl, position.unrealised_pnl === null ? "n" : sign(position.unrealised_pnl)],
+    [position.net_pnl, sign(position.net_pnl)],
+    [position.held_ms, "n"],
+    [position.exit_reason || "held", position.exit_reason ? "warn" : undefined],
+  ]);
+}
+
+function orderRow(order) {
+  return rowOf([
+    [order.coin], [order.side], [order.is_reduce_only ? "exit" : "entry"],
+    [order.limit_px, "n"], [order.sz, "n"], [order.applied_sz, "n"],
+    [order.status, order.status === "in_doubt" ? "bad" : undefined],
+    [order.reason],
+    [order.age_ms, "n"],
+  ]);
+}
+
+function showTrading(trading) {
+  const closing = trading.is_flattening ? ", closing everything" : "";
+  byId("trading").textContent = trading.is_ready ? `ready${closing}` : `not ready: ${trading.unready_reason || "no account"}${closing}`;
+  byId("trading").className = trading.is_ready && !closing ? "good" : "warn";
+  byId("account").replaceChildren(...boxes(account(trading)));
+  for (const [name, items, make] of [["positions", trading.positions, positionRow], ["orders", trading.orders, orderRow]]) {
+    byId(`${name}-block`).hidden = items.length === 0;
+    byId(name).replaceChildren(...items.map(make));
+  }
+}
+
 function edge(market) {
   const [oracle, bid, ask] = [market.oracle_px, market.bid_px, market.ask_px].map((px) => (px === null ? NaN : Number(px)));
   const shown = (value) => (Number.isFinite(value) ? value.toFixed(1) : "–");
@@ -52,10 +101,23 @@ function edge(market) {
   return [`${shown(buy)} / ${shown(sell)}`, Math.max(buy, sell) > 0 ? "n good" : "n"];
 }
 
-function row(market) {
+function rowOf(cells) {
   const made = element("tr");
+  for (const [text, className] of cells) made.append(element("td", text === null ? "–" : text, className));
+  return made;
+}
+
+function boxes(facts) {
+  return facts.map(([name, value, className]) => {
+    const made = element("div");
+    made.append(element("dt", name), element("dd", value, className));
+    return made;
+  });
+}
+
+function row(market) {
   const state = market.state === "ready" ? "good" : market.state === "excluded" ? "bad" : "warn";
-  const cells = [
+  return rowOf([
     [market.coin],
     [market.reason ? `${market.state}: ${market.reason}` : market.state, state],
     [market.book_class],
@@ -67,21 +129,15 @@ function row(market) {
     [market.episode_count, "n"], [market.signal_count, "n"],
     [market.position_sz, "n"],
     [market.is_allowed ? "allowed" : "paper only"],
-  ];
-  for (const [text, className] of cells) made.append(element("td", text === null ? "–" : text, className));
-  return made;
+    [market.stopped_by || "–", market.stopped_by ? "warn" : undefined],
+  ]);
 }
 
 function show(status) {
   byId("venue").textContent = status.venue;
   byId("ready").textContent = `${status.ready_count} of ${status.market_count} ready`;
-  byId("facts").replaceChildren(
-    ...facts(status).map(([name, value, className]) => {
-      const made = element("div");
-      made.append(element("dt", name), element("dd", value, className));
-      return made;
-    }),
-  );
+  byId("facts").replaceChildren(...boxes(facts(status)));
+  showTrading(status.trading);
   byId("markets").replaceChildren(...status.markets.map(row));
 }
 
@@ -97,13 +153,25 @@ async function poll() {
   setTimeout(poll, STATUS_MS);
 }
 
-const HIDDEN = new Set(["type", "ts_ns", "mono_ns", "book", "results", "trades", "markets"]);
+const HIDDEN = new Set([
+  "type", "ts_ns", "mono_ns", "book", "results", "trades", "markets", "baseline", "decided_ts_ns", "decided_mono_ns",
+  "received_mono_ns", "sent_mono_ns", "answered_mono_ns", "doubt_mono_ns", "ended_mono_ns", "entry_ts_ns",
+]);
+const INLINED = new Set(["order", "fill", "position"]);
+
+// An order, a fill or a position stands whole inside its output: its own fields are what one wants to read.
+function* fields(output) {
+  for (const [name, value] of Object.entries(output)) {
+    if (HIDDEN.has(name) || value === null || value === "") continue;
+    if (INLINED.has(name)) yield* fields(value);
+    else yield `${name} ${typeof value === "object" ? JSON.stringify(value) : value}`;
+  }
+}
 
 function add(kind, output) {
   const item = element("li");
   item.append(element("time", new Date(output.ts_ns / 1e6).toISOString().slice(11, 23)), element("b", kind));
-  const known = Object.entries(output).filter(([name, value]) => !HIDDEN.has(name) && value !== null && value !== "");
-  item.append(known.map(([name, value]) => `${name} ${typeof value === "object" ? JSON.stringify(value) : value}`).join("  "));
+  item.append([...fields(output)].join("  "));
   const list = byId("events");
   list.prepend(item);
   while (list.childElementCount > EVENTS_MAX) list.lastElementChild.remove();
@@ -113,6 +181,8 @@ const KINDS = [
   "ConnectionChanged", "MarketReadyChanged", "EpisodeBegan", "EpisodeEnded", "SignalRaised", "EntryRefused",
   "GateChanged", "OrderChanged", "FillApplied", "PositionChanged", "ParamChanged", "LatchChanged", "ArmChanged",
   "PhaseChanged", "RotationJudged", "RotationExpired", "EntriesChanged", "LimitsChanged",
+  "LiveOrderChanged", "LiveFillApplied", "LivePositionChanged", "TradeClosed", "ActionEnded", "FillGapChecked",
+  "AccountChecked", "TradingReadyChanged", "MarketStopChanged", "LadderChanged",
 ];
 const stream = new EventSource("v1/events");
 for (const kind of KINDS) stream.addEventListener(kind, (event) => add(kind, JSON.parse(event.data)));

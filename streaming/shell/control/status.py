@@ -5,6 +5,7 @@ from streaming.core.effects import GateId, GateStatus
 from streaming.core.state import EngineState, MarketState, Readiness
 from streaming.core.stop import entries_closed_by
 from streaming.core.units import NS_PER_S, ZERO
+from streaming.shell.control.status_trading import trading_view
 from streaming.shell.telemetry.meter import Telemetry
 
 
@@ -46,6 +47,7 @@ def status_view(
         episode_count=state.episode_count,
         disabled_gates=state.limits.gates.disabled_gates,
         markets=markets,
+        trading=trading_view(state, now_mono_ns),
     )
 
 
@@ -88,6 +90,7 @@ def _market_view(state: EngineState, market: MarketState, now_mono_ns: int) -> M
         signal_count=market.signal_count,
         is_allowed=_is_allowed(state, coin),
         position_sz=ZERO if position is None else position.sz,
+        stopped_by=state.live.stops.get(coin, ""),
     )
 
 

@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from streaming.contracts.control import MarketStatusView, StatusView
+from streaming.contracts.control import MarketStatusView, OrderView, PositionView, StatusView, TradingView
+from streaming.core.trading.model import OrderStatus
 from streaming.core.units import NS_PER_S
 
 _HEAD = ("market", "state", "book", "bid", "ask", "oracle", "mark", "bbo ms", "ctx ms", "blocked by", "episodes",
-         "signals", "position", "rotation")  # fmt: skip
+         "signals", "paper", "rotation", "stopped by")  # fmt: skip
+_POSITIONS = ("position", "size", "entry", "cost", "unrealised", "realised net", "held ms", "closing")
+_ORDERS = ("order", "side", "leg", "limit", "size", "filled", "status", "reason", "age ms", "cloid")
 
 
 def status_text(view: StatusView) -> str:
@@ -26,9 +29,15 @@ def status_text(view: StatusView) -> str:
         ("seen", f"{view.seq} inputs, {view.episode_count} episodes, {view.signal_count} signals"),
         ("markets", f"{view.ready_count} of {view.market_count} ready"),
     )
-    lines = [f"{name:<11} {text}" for name, text in facts]
+    lines = [f"{name:<11} {text}" for name, text in facts + _trading(view.trading)]
     lines += [f"{'GATE OFF':<11} {gate}: {reason}" for gate, reason in view.disabled_gates.items()]
-    return "\n".join(lines) + "\n\n" + table(_HEAD, [_row(market) for market in view.markets])
+    blocks = ["\n".join(lines) + "\n"]
+    if view.trading.positions:
+        blocks.append(table(_POSITIONS, [_position(position) for position in view.trading.positions]))
+    if view.trading.orders:
+        blocks.append(table(_ORDERS, [_order(order) for order in view.trading.orders]))
+    blocks.append(table(_HEAD, [_row(market) for market in view.markets]))
+    return "\n".join(blocks)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -47,6 +56,51 @@ def _rotation(view: StatusView) -> str:
     return f"version {view.rotation_version}, until {expiry:%Y-%m-%d %H:%M:%S} UTC, {view.rotation_sha256[:12]}"
 
 
+def _trading(trading: TradingView) -> tuple[tuple[str, str], ...]:
+    ready = "ready" if trading.is_ready else f"NOT READY: {trading.unready_reason or 'this sidecar does not trade'}"
+    doubt = f", {trading.in_doubt_count} IN DOUBT" if trading.in_doubt_count else ""
+    ladder = f"step {trading.ladder_step}, {trading.ladder_name or 'normal'}"
+    return (
+        ("trading", ready + (", CLOSING EVERYTHING" if trading.is_flattening else "")),
+        ("ladder", ladder),
+        ("orders", f"{len(trading.orders)} open{doubt}, {trading.action_in_flight_count} actions in flight"),
+        ("positions", f"{len(trading.positions)} open"),
+        (
+            "day result",
+            f"{trading.day_pnl_usd:f}, drawdown {trading.drawdown_usd:f}, {trading.loss_streak_count} losses in a row",
+        ),
+    )
+
+
+def _position(position: PositionView) -> tuple[str, ...]:
+    unrealised = "-" if position.unrealised_pnl is None else f"{position.unrealised_pnl:f}"
+    return (
+        position.coin,
+        f"{position.sz:f}",
+        f"{position.entry_px:f}",
+        f"{position.cost_ntl:f}",
+        unrealised,
+        f"{position.net_pnl:f}",
+        str(position.held_ms),
+        position.exit_reason or "-",
+    )
+
+
+def _order(order: OrderView) -> tuple[str, ...]:
+    return (
+        order.coin,
+        order.side,
+        "exit" if order.is_reduce_only else "entry",
+        f"{order.limit_px:f}",
+        f"{order.sz:f}",
+        f"{order.applied_sz:f}",
+        order.status.upper() if order.status == OrderStatus.IN_DOUBT else order.status,
+        order.reason,
+        str(order.age_ms),
+        order.cloid,
+    )
+
+
 def _row(market: MarketStatusView) -> tuple[str, ...]:
     return (
         market.coin,
@@ -59,4 +113,5 @@ def _row(market: MarketStatusView) -> tuple[str, ...]:
         str(market.signal_count),
         f"{market.position_sz}",
         "allowed" if market.is_allowed else "-",
+        market.stopped_by or "-",
     )

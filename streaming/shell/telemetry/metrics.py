@@ -195,7 +195,9 @@ class Metrics:
         self.ledger_balance_usd = self._gauge(
             "ledger_balance_usd", "Postings since the start: cash, fees, funding, ...", "mode", "account"
         )
-        self.day_pnl_usd = self._gauge("day_pnl_usd", "Real result of the UTC day, fees and funding included")
+        self.day_pnl_usd = self._gauge(
+            "day_pnl_usd", "Real result of the UTC day of the newest result, after fees and funding"
+        )
         self.drawdown_usd = self._gauge("drawdown_usd", "Real result below its highest")
         self.loss_streak_count = self._gauge("loss_streak_count", "Losing real trades in a row")
         self.trading_ready = self._gauge("trading_ready", "1 while real orders may be decided")
