@@ -11,6 +11,7 @@ import msgspec
 
 from streaming.contracts.tables import SESSION_COLUMNS, TABLES, Table
 from streaming.shell.config.schema import Config
+from streaming.shell.telemetry.metrics import Metrics
 from streaming.sim.scenario.characters import Character
 from streaming.sim.scenario.fault_kinds import KINDS
 from streaming.sim.scenario.fault_parameters import FaultKind
@@ -171,6 +172,24 @@ ids are rows of the fault matrix that our own tests go by. Errors name the key.
 {chr(10).join(sections)}"""
 
 
+def _metrics_page() -> str:
+    rows = "\n".join(
+        f"| `{m.name}` | {m.kind} | {', '.join(f'`{label}`' for label in m.labels)} | {m.text} |"
+        for m in Metrics().declared
+    )
+    return f"""{NOTE.format(source="streaming/shell/telemetry/metrics.py")}# Metrics
+
+The sidecar serves them at `/metrics` of the control API, on this machine only. Labels come from closed sets: a market
+outside the validated registry, and a word nobody foresaw, is `other`. A gauge or sum "since the start" begins at 0 with
+every process; what must survive a restart is in the tables. Histograms have `_bucket` and `_count`, and `_sum` unless
+values can be negative. A test moves each of them.
+
+| metric | kind | labels | meaning |
+|---|---|---|---|
+{rows}
+"""
+
+
 def pages() -> dict[Path, str]:
     """Return every generated page by its path."""
     made = {ROOT / "docs" / "tables" / f"{t.name}.md": _table_page(t) for t in TABLES.values()}
@@ -178,6 +197,7 @@ def pages() -> dict[Path, str]:
         ROOT / "warehouse" / "README.md": _warehouse_page(),
         ROOT / "docs" / "configuration.md": _configuration_page(),
         ROOT / "docs" / "faults.md": _faults_page(),
+        ROOT / "docs" / "metrics.md": _metrics_page(),
         ROOT / "docs" / "scenario.schema.json": _scenario_schema(),
         **made,
     }

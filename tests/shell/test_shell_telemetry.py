@@ -344,6 +344,12 @@ def test_telemetry_every_registered_metric_moves(moved: set[str], name: str) -> 
     assert name in moved
 
 
+def test_metrics_page_names_whatever_is_registered() -> None:
+    metrics = Metrics()
+    served = {family.name for family in metrics.registry.collect()}
+    assert {declared.name.removesuffix("_total") for declared in metrics.declared} == served
+
+
 def test_telemetry_counts_what_the_engine_decided() -> None:
     engine = an_engine_with_everything()
     side = {"coin": COIN, "side": "buy"}

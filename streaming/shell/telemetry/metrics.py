@@ -7,6 +7,7 @@ the predecessor shipped fourteen metrics that never did.
 
 from bisect import bisect_left
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
@@ -39,6 +40,19 @@ _SEND_MS = (0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5, 10, 20, 50, 100, 500)
 _ANSWER_MS = (1, 5, 10, 20, 50, 100, 200, 300, 400, 500, 700, 1_000, 2_000, 5_000)
 _FLAT_TIME_MS = (10, 50, 100, 200, 300, 400, 500, 700, 1_000, 2_000, 5_000, 10_000, 30_000)
 
+FRAMES_TEXT = "Frames received"
+LATENCY_TEXT = "Our wall clock at receipt minus the venue's time"
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """One metric as it is declared."""
+
+    kind: str
+    name: str
+    text: str
+    labels: tuple[str, ...]
+
 
 class FrameCounts(Collector):
     """The two metrics of the hot path, as plain integers: observing by the library costs more than decoding."""
@@ -57,12 +71,11 @@ class FrameCounts(Collector):
     @override
     def collect(self) -> Iterator[Metric]:
         """Yield both families, for the exposition."""
-        frames = CounterMetricFamily("hip3_frames", "Frames received", labels=["channel"])
+        frames = CounterMetricFamily("hip3_frames", FRAMES_TEXT, labels=["channel"])
         for channel, count in self.frames.items():
             frames.add_metric([channel], count)
         yield frames
-        text = "Our wall clock at receipt minus the venue's time"
-        latency = HistogramMetricFamily("hip3_feed_latency_ms", text, labels=["channel"])
+        latency = HistogramMetricFamily("hip3_feed_latency_ms", LATENCY_TEXT, labels=["channel"])
         bounds = [*(f"{float(bound)}" for bound in _LATENCY_MS), "+Inf"]
         for channel, counts in self.latency_counts.items():
             buckets = list(zip(bounds, accumulate(counts), strict=True))
@@ -77,6 +90,8 @@ class Metrics:
         """Register everything on a fresh registry."""
         disable_created_metrics()  # type: ignore[no-untyped-call] # a second series for each counter says nothing here
         self.registry = CollectorRegistry()
+        self.declared: list[Declared] = []
+        """In the order of declaration, for the page of docs."""
         self._feed()
         self._markets()
         self._decisions()
@@ -85,13 +100,19 @@ class Metrics:
         self._process()
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        self._declare("gauge", name, text, labels)
         return Gauge(f"hip3_{name}", text, labels, registry=self.registry)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        self._declare("counter", f"{name}_total", text, labels)
         return Counter(f"hip3_{name}", text, labels, registry=self.registry)
 
     def _histogram(self, name: str, text: str, *labels: str, buckets: tuple[float, ...]) -> Histogram:
+        self._declare("histogram", name, text, labels)
         return Histogram(f"hip3_{name}", text, labels, registry=self.registry, buckets=buckets)
+
+    def _declare(self, kind: str, name: str, text: str, labels: tuple[str, ...]) -> None:
+        self.declared.append(Declared(kind=kind, name=f"hip3_{name}", text=text, labels=labels))
 
     def _feed(self) -> None:
         self.ws_connected = self._gauge("ws_connected", "1 while the websocket is open")
@@ -104,6 +125,8 @@ class Metrics:
         self.malformed = self._counter("malformed", "Frames that could not be read", "channel")
         self.venue_errors = self._counter("venue_errors", "Messages of the venue's error channel")
         self.spot_dropped = self._counter("spot_dropped", "Frames of spot markets, which are never watched")
+        self._declare("counter", "frames_total", FRAMES_TEXT, ("channel",))
+        self._declare("histogram", "feed_latency_ms", LATENCY_TEXT, ("channel",))
         self.frame_counts = FrameCounts()
         self.registry.register(self.frame_counts)
         self.venue_offset_ms = self._gauge(
