@@ -1,6 +1,7 @@
 """What doctor and preflight say about account and plan: each judgement, and all of them against a simulated venue."""
 
 import asyncio
+import json
 import resource
 import socket
 from collections.abc import Awaitable, Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from children import hip3
 from core_builders import a_spec
 from info_server import InfoServer
 from ports import free_ports
@@ -18,8 +20,11 @@ from streaming.core.registry import DexMeta, ListedMarket
 from streaming.hyperliquid.account import AddressBudget, AgentInfo, AssetLeverage, SpotBalance, UserRole
 from streaming.hyperliquid.info import AssetCtx
 from streaming.shell.config import account_checks as checks
-from streaming.shell.config.doctor import Finding, findings
+from streaming.shell.config.doctor import Finding, agent_key, findings
+from streaming.shell.config.preflight import preflight, preflight_text
 from streaming.shell.config.schema import Config
+from streaming.shell.keys.agent_key import KeyKind, make_key
+from streaming.shell.keys.seen import SeenAgents
 from streaming.shell.process import assemble
 from streaming.sim.venue.server import VenueServer, system_now_ms
 from streaming.sim.venue.venue import Venue
@@ -385,3 +390,87 @@ def test_listening_sockets_beyond_loopback_fail(tmp_path: Path) -> None:
         port = open_to_all.getsockname()[1]
         found = local(Config(warehouse=str(tmp_path), control_port=port))["listening sockets"]
     assert (found.level, f"0.0.0.0:{port}" in found.detail) == ("fail", True)
+
+
+# --- the key, and what preflight makes of it
+
+
+def a_key(folder: Path, kind: KeyKind = KeyKind.RAW) -> tuple[str, str]:
+    """Make a key; returns file and address."""
+    password = folder / "password"
+    password.touch(mode=0o600)
+    password.write_text("correct horse battery staple\n")
+    path = folder / f"{kind}.key"
+    made = make_key(path, kind, password, now_ts_ms=system_now_ms() - 3 * DAY_MS)
+    return str(path), made.address
+
+
+def test_agent_key_is_told_by_address_and_age_without_its_password(tmp_path: Path) -> None:
+    path, address = a_key(tmp_path)
+    found_address, (finding,) = agent_key(Config(account=ANN, agent_key_file=path))
+    assert (found_address, finding.level) == (address, "ok")
+    assert f"{address}, made 3 days ago" in finding.detail
+    assert Path(path).read_text().strip() not in finding.detail
+
+
+def test_agent_key_that_others_can_read_fails_and_signs_nothing(tmp_path: Path) -> None:
+    # I-34
+    path, _ = a_key(tmp_path)
+    Path(path).chmod(0o644)
+    address, (finding,) = agent_key(Config(account=ANN, agent_key_file=path))
+    assert (address, finding.level) == (None, "fail")
+    assert agent_key(Config()) == (None, [])
+
+
+def test_agent_key_retired_fails(tmp_path: Path) -> None:
+    path, address = a_key(tmp_path)
+    SeenAgents(Path(path)).retire(address, system_now_ms())
+    found_address, (finding,) = agent_key(Config(account=ANN, agent_key_file=path))
+    assert (found_address, finding.level) == (None, "fail")
+    assert "retired" in finding.detail
+
+
+def test_preflight_refuses_a_key_that_its_account_did_not_approve_and_starts_with_one_it_did(tmp_path: Path) -> None:
+    path, address = a_key(tmp_path)
+
+    async def use(venue: Venue, port: int) -> None:
+        venue.exchange.accounts.look(ANN)
+        config = Config(sim_port=port, account=ANN, agent_key_file=path, warehouse=str(tmp_path), control_port=0)
+        verdict = await preflight(config)
+        assert [text.partition(":")[0] for text in verdict.refusals] == ["agent"]
+        assert f"approved by {ANN}" in verdict.refusals[0]
+        assert venue.exchange.authority.approve_agent(ANN, address, "bot", system_now_ms()) is None
+        assert (await preflight(config)).refusals == ()
+
+    with_venue(use)
+
+
+def test_preflight_without_a_key_starts_and_warns_of_what_failed(tmp_path: Path) -> None:
+    async def use(venue: Venue, port: int) -> None:
+        venue.exchange.accounts.look(ANN)
+        assert venue.exchange.authority.approve_agent(ANN, AGENT, "bot", system_now_ms()) is None
+        config = Config(sim_port=port, account=AGENT, warehouse=str(tmp_path), control_port=0)
+        verdict = await preflight(config)
+        assert verdict.refusals == ()
+        assert any(text.startswith("account: ") for text in verdict.warnings)
+        assert "FAIL  account" in preflight_text([], "c0", verdict)
+
+    with_venue(use)
+
+
+def test_commands_exit_by_what_the_account_is(tmp_path: Path) -> None:
+    async def use(venue: Venue, port: int) -> None:
+        venue.exchange.accounts.look(ANN)
+        assert venue.exchange.authority.approve_agent(ANN, AGENT, "bot", system_now_ms()) is None
+        place = ("--sim-port", str(port), "--warehouse", str(tmp_path), "--control-port", "0", "--json")
+        for account, doctor_code in ((ANN, 0), (AGENT, 1)):
+            done = await asyncio.to_thread(hip3, "doctor", *place, "--account", account)
+            assert done.returncode == doctor_code, done.stderr
+            assert {"account", "venue clock", "disk"} <= {row["name"] for row in json.loads(done.stdout)}
+        keyed = ("--set", f"agent_key_file={a_key(tmp_path)[0]}", "--account", ANN)
+        done = await asyncio.to_thread(hip3, "preflight", *place, *keyed)
+        verdict = json.loads(done.stdout)
+        assert (done.returncode, verdict["may_start"]) == (3, False), done.stderr
+        assert [row["name"] for row in verdict["findings"] if row["level"] == "fail"] == ["agent"]
+
+    with_venue(use)

@@ -198,10 +198,10 @@ def agent_key(config: Config) -> tuple[str | None, list[Finding]]:
 
     The address is None without a key file, and with one that can not be used.
     """
-    if not getattr(config, "agent_key_file", ""):
+    if not config.agent_key_file:
         return None, []
     try:
-        facts = key_facts(Path(getattr(config, "agent_key_file", "")).expanduser())
+        facts = key_facts(Path(config.agent_key_file).expanduser())
     except ConfigError as error:
         return None, [failed("agent key", str(error))]
     if facts.is_retired:
@@ -209,7 +209,7 @@ def agent_key(config: Config) -> tuple[str | None, list[Finding]]:
         return None, [failed("agent key", detail)]
     age_days = max(0, time.time_ns() // NS_PER_MS - facts.made_ts_ms) // 86_400_000
     detail = f"{facts.kind} of {facts.address}, made {age_days} days ago"
-    if facts.kind is KeyKind.KEYSTORE and not getattr(config, "agent_key_password_file", ""):
+    if facts.kind is KeyKind.KEYSTORE and not config.agent_key_password_file:
         detail += "; its password is asked for at the terminal: a service needs agent_key_password_file"
         return facts.address, [warned("agent key", detail)]
     return facts.address, [fine("agent key", detail)]

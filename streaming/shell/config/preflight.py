@@ -41,7 +41,7 @@ async def preflight(config: Config) -> Verdict:
         agent_address, found = agent_key(config)
         found += await account_findings(config, client, agent_address, specs=plan.specs)
     against = refusals_of(found)
-    is_trading = bool(getattr(config, "agent_key_file", ""))
+    is_trading = bool(config.agent_key_file)
     return Verdict(
         refusals=local + (against if is_trading else ()),
         warnings=plan.warnings + (() if is_trading else against),
