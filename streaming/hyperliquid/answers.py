@@ -57,7 +57,10 @@ def answer_of_body(action_id: int, status_code: int, body: bytes, recv_mono_ns: 
         recv_mono_ns: CLOCK_BOOTTIME at receipt.
         recv_ts_ns: Our wall clock at receipt, UTC.
     """
-    outcome = _of_body(body) if status_code == 200 else _of_http(status_code, _excerpt(body))
+    if status_code == 200:
+        outcome = _of_body(body)
+    else:
+        outcome = _of_http(status_code, f"HTTP {status_code}: {_excerpt(body)}"[:TEXT_LENGTH_MAX])
     return _answered(action_id, REST_GENERATION, outcome, recv_mono_ns, recv_ts_ns)
 
 
@@ -167,8 +170,8 @@ def _of_http(status_code: int, short: str) -> _Outcome:
         return _Outcome(code=RefusalCode.SCHEMA, text=short)
     # The limit may stand before or behind the exchange: neither proves that the action was not taken.
     code = RefusalCode.RATE_LIMIT if status_code == 429 else RefusalCode.NONE
-    return _Outcome(code=code, text=short or f"HTTP {status_code}", is_unknown=True)
+    return _Outcome(code=code, text=short, is_unknown=True)
 
 
 def _excerpt(raw: bytes | msgspec.Raw) -> str:
-    return printable(bytes(memoryview(raw)[:TEXT_LENGTH_MAX]).decode(errors="replace"), TEXT_LENGTH_MAX)
+    return printable(bytes(memoryview(raw)[:TEXT_LENGTH_MAX]).decode(errors="replace"), TEXT_LENGTH_MAX) or "no body"
