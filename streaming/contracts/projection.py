@@ -33,6 +33,7 @@ NOT_PROJECTED: tuple[type, ...] = (
     fx.EpisodeBegan,
     tx.ActionDecided,
     tx.LossesChanged,
+    tx.RecordBegan,
     tx.AccountAsked,
     tx.FillsAsked,
     tx.OrderAsked,
@@ -41,7 +42,8 @@ NOT_PROJECTED: tuple[type, ...] = (
     fx.CommandAnswered,
 )
 """Outputs without a row. The begin stands in the row of the ended episode, an action's tickets are orders with intent
-and its end has a row, losses are sums of `round_trips` and `ledger`; the others ask the shell to act."""
+and its end has a row, losses are sums of `round_trips` and `ledger`, where our record begins matters to recovery only;
+the others ask the shell to act."""
 
 _NO_MARKET = (-1, "")
 
