@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from random import Random
+from typing import Any, get_args
 
+import msgspec
 import pytest
 from core_builders import (
     COIN,
@@ -399,6 +401,26 @@ def test_telemetry_coin_outside_the_registry_gets_no_label_of_its_own() -> None:
     assert metrics.registry.get_sample_value(
         "hip3_signals_total", {"coin": "other", "side": "buy", "origin": "oracle_led"}
     )
+
+
+def test_telemetry_counts_a_frame_of_every_kind_that_a_connection_brings() -> None:
+    """A kind without a channel would end the process at its first frame."""
+    metrics = Metrics()
+    telemetry = Telemetry(metrics, (COIN,))
+    not_frames = (ConnectionOpened, ConnectionLost)
+    kinds = [kind for kind in get_args(AnyEvent) if "generation" in kind.__struct_fields__ and kind not in not_frames]
+    for kind in kinds:
+        values: dict[str, Any] = {"int": 1, "str": "", "tuple": (), "bool": False}
+        required = {
+            field.name: values.get(getattr(field.type, "__name__", ""))
+            for field in msgspec.structs.fields(kind)
+            if field.required
+        }
+        telemetry.frame_received(kind(**required))
+    assert sum(metrics.frame_counts.frames.values()) == len(kinds)
+    assert {"userFills", "orderUpdates", "post"} <= {
+        name for name, count in metrics.frame_counts.frames.items() if count
+    }
 
 
 def test_telemetry_first_frame_of_a_subscription_is_no_latency() -> None:

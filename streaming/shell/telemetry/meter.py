@@ -46,6 +46,13 @@ from streaming.core.events import (
     VenueErrorReceived,
 )
 from streaming.core.state import ControlState
+from streaming.core.trading.events import (
+    ActionAnswered,
+    FillsReceived,
+    FundingsReceived,
+    OrderUpdatesReceived,
+    TransfersReceived,
+)
 from streaming.core.units import BPS, NS_PER_MS, NS_PER_S
 from streaming.shell.telemetry.meter_trading import TradingMeter, coin_label
 from streaming.shell.telemetry.metrics import LATENCY_CHANNELS, Metrics
@@ -68,6 +75,11 @@ _CHANNELS: dict[type, str] = {
     BookUpdated: "l2Book",
     TradesReceived: "trades",
     UserFrameReceived: "user",
+    FillsReceived: "userFills",
+    OrderUpdatesReceived: "orderUpdates",
+    FundingsReceived: "userFundings",
+    TransfersReceived: "userNonFundingLedgerUpdates",
+    ActionAnswered: "post",
     SubscriptionAcked: "subscriptionResponse",
     SessionFrameReceived: "session",
     VenueErrorReceived: "error",
