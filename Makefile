@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-PEERS := .cache/peers/sdk/.installed .cache/peers/ccxt/.installed
+PEERS := $(foreach peer,sdk sdk-coincurve ccxt,.cache/peers/$(peer)/.installed)
 
 .PHONY: install peers run test soak bench-history check format golden docs requirements clean
 
@@ -14,7 +14,7 @@ $(STAMP): requirements/bootstrap.txt requirements/dev.txt pyproject.toml
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements/dev.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e . && touch $@
 
-peers: $(PEERS)  ## other people's clients for the interop suite, each in an environment of its own under .cache/peers
+peers: $(PEERS)  ## other people's clients for the interop suite and the benches, each in an environment of its own under .cache/peers
 
 .cache/peers/%/.installed: requirements/peers-%.txt $(STAMP)
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .cache/peers/$*

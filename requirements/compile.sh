@@ -19,5 +19,5 @@ check=no; [ "${1:-}" = --check ] && check=yes
 for extra in sidecar platform; do compile "requirements/$extra.txt" pyproject.toml --extra "$extra"; done
 compile requirements/dev.txt pyproject.toml --extra sidecar --extra platform --extra dev
 compile requirements/bootstrap.txt requirements/bootstrap.in
-# Other people's clients that the interop suite runs against the simulated venue: environments of their own.
-for peer in sdk ccxt; do compile "requirements/peers-$peer.txt" "requirements/peers-$peer.in"; done
+# Other people's clients that the interop suite and `hip3 bench` run: environments of their own.
+for peer in sdk sdk-coincurve ccxt; do compile "requirements/peers-$peer.txt" "requirements/peers-$peer.in"; done

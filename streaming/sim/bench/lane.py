@@ -1,0 +1,123 @@
+"""A lane: one client of its own bench venue, asked for one order at a time.
+
+Rule 1: a lane has its own port, so that who answers is known, and is asked only while every other lane rests.
+Rule 2: a tick leaves after a pause in which the client has nothing to do: what is measured includes waking up.
+Rule 3: a lane that trades keeps its requests; whether they were signed by its key is judged after the run.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from time import perf_counter_ns
+from typing import Any
+
+from streaming.hyperliquid.signing import Signature, SigningError, action_hash, l1_digest, recover_address
+from streaming.sim.bench.front import frame_of
+from streaming.sim.bench.market import BenchMarket, Tick, bbo_frame
+from streaming.sim.bench.order import Trader
+from streaming.sim.bench.pairing import Key, Pairing, echo_key, order_key
+from streaming.sim.bench.venue import BenchVenue
+
+_SETTLING_QUOTES = 30
+
+
+class Lane:
+    """One variant that is measured."""
+
+    def __init__(
+        self,
+        name: str,
+        markets: Sequence[BenchMarket],
+        trader: Trader,
+        *,
+        pause_s: float,
+        answer_s: float,
+        is_signed: bool = True,
+        is_echo: bool = False,
+        is_kept_fresh: bool = False,
+    ) -> None:
+        """Measure a client that trades `markets`.
+
+        Args:
+            name: Of the variant.
+            markets: What its venue lists.
+            trader: Whose account the venue knows.
+            pause_s: Quiet time before each tick.
+            answer_s: How long an order is waited for.
+            is_signed: Its orders have to be signed by the key of `trader`.
+            is_echo: It sends ticks back instead of trading, and sees nothing but ticks.
+            is_kept_fresh: It distrusts old data: every turn begins with fresh quotes of all markets.
+        """
+        self.name = name
+        self.pairing = Pairing()
+        self.venue = BenchVenue(markets, trader, self._answered)
+        self._signer = trader.agent if is_signed else ""
+        self._pause_s = pause_s
+        self._answer_s = answer_s
+        self._is_echo = is_echo
+        self._is_kept_fresh = is_kept_fresh
+        self._key_of: Callable[[Tick], Key] = echo_key if is_echo else order_key
+        self._waiting: asyncio.Future[None] | None = None
+        self._requests: list[Mapping[str, Any]] = []
+        self._number = 0
+
+    async def begin_turn(self) -> None:
+        """Make the client ready for the ticks that follow."""
+        if self._is_kept_fresh:
+            self.venue.publish(self.venue.quiet(self.venue.markets))
+            await asyncio.sleep(self._pause_s)
+
+    async def settle(self) -> None:
+        """Show quotes until a client that compares a spread with its own history has one."""
+        for number in range(_SETTLING_QUOTES):
+            self.venue.publish(self.venue.quiet(self.venue.markets, offset=number % 2))
+            await asyncio.sleep(self._pause_s)
+
+    async def tick(self) -> None:
+        """Send the next crossing tick and wait for what answers it."""
+        markets = self.venue.markets
+        number, index = divmod(self._number, len(markets))
+        self._number += 1
+        market = markets[index]
+        tick = market.tick(number)
+        key = self._key_of(tick)
+        if not self._is_echo:
+            self.venue.publish(self.venue.quiet((market,)))
+        await asyncio.sleep(self._pause_s)
+        frame = frame_of(bbo_frame(tick.coin, self.venue.now_ms(), tick.bid_px, tick.ask_px))
+        self._waiting = asyncio.get_running_loop().create_future()
+        self.pairing.sent(key, perf_counter_ns())
+        self.venue.publish(frame)
+        try:
+            async with asyncio.timeout(self._answer_s):
+                await self._waiting
+        except TimeoutError:
+            self.pairing.gave_up(key)
+        if not self._is_echo:
+            self.venue.publish(self.venue.quiet((market,)))
+
+    def unsigned_count(self) -> int:
+        """Return how many requests were not signed by this lane's key."""
+        if not self._signer:
+            return 0
+        return sum(not is_signed_by(request, self._signer) for request in self._requests)
+
+    def _answered(self, answer: Mapping[str, Any], stamp_ns: int) -> None:
+        if self.pairing.answered(answer, stamp_ns) and self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+        if not self._is_echo:
+            self._requests.append(answer)
+
+
+def is_signed_by(request: Mapping[str, Any], address: str) -> bool:
+    """Tell whether a request to the exchange endpoint was signed by `address`, for another network than mainnet."""
+    match request:
+        case {"action": dict(action), "nonce": int(nonce), "signature": {"r": str(r), "s": str(s), "v": int(v)}}:
+            pass
+        case _:
+            return False
+    try:
+        connection_id = action_hash(action, nonce, request.get("vaultAddress"), request.get("expiresAfter"))
+        signature = Signature(int(r, 16), int(s, 16), v)
+    except (SigningError, ValueError):
+        return False
+    return recover_address(l1_digest(connection_id, is_mainnet=False), signature) == address
