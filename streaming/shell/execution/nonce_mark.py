@@ -40,7 +40,7 @@ _RECORD_BYTES = 256
 class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     agent: Annotated[str, msgspec.Meta(pattern=r"^0x[0-9a-f]{40}$")]
     program: str
-    mark: Annotated[int, msgspec.Meta(ge=0, lt=2**63)]
+    mark: Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 
 
 class NonceMark:
