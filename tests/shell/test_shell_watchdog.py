@@ -569,6 +569,7 @@ def test_watchdog_lease_stands_beside_the_sidecars(tmp_path: Path) -> None:
         (["--slippage-bps-max", "1001"], "--slippage-bps-max"),
         (["--slippage-bps-max", "nan"], "--slippage-bps-max"),
         (["--account", ""], "account"),
+        (["--password", "hunter2"], "unrecognized arguments"),
     ],
 )
 def test_watchdog_refuses_what_would_not_protect(tmp_path: Path, flags: list[str], named: str) -> None:

@@ -19,6 +19,8 @@ EXIT_SECOND_INSTANCE = 5
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
+    # Else `--password X` would be taken for `--password-file X`, whose error prints what was typed.
+    parser.allow_abbrev = False
     add_config_arguments(parser)
     parser.add_argument("--key-file", type=Path, required=True, help="agent key of the watchdog, never the sidecar's")
     parser.add_argument("--password-file", type=Path, help="password of that key if it is a keystore")

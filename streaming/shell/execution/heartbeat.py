@@ -5,7 +5,8 @@ one store into mapped memory: no system call, nothing that a full or slow disk c
 
 Rule 1: stamps are CLOCK_BOOTTIME and hold for one boot only, so the boot's id stands beside them.
 Rule 2: what is read while it is written is seen as such: the stamp stands twice, the second time inverted.
-Rule 3: an orderly end says so; a file that just stops beating belongs to a process that died or hangs.
+Rule 3: an orderly end with a flat account says so; a file that just stops beating belongs to a process that died, hangs
+or left a position, and the watchdog takes over.
 """
 
 import mmap
@@ -43,7 +44,7 @@ class BeatState(IntEnum):
 
     RUNNING = 1
     ENDED = 2
-    """In order: flat, or left open on purpose."""
+    """In order, and flat."""
 
 
 class Beat(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,7 +101,7 @@ class Heartbeat:
             _BEAT.pack_into(self._map, _BEAT_OFFSET, mono_ns, seq, mono_ns ^ _U64_MAX)
 
     def end(self) -> None:
-        """Say that nobody beats any more and that this is right: nothing is left to protect."""
+        """Say that nobody beats any more and that nothing is left to protect: call it only when the account is flat."""
         _STATE.pack_into(self._map, _STATE_OFFSET, BeatState.ENDED)
 
     def close(self) -> None:

@@ -63,7 +63,7 @@ def checked_signer(config: Config, options: Options) -> Signer:
     if not 0 < options.slippage_bps_max <= 1_000:
         raise ConfigError(f"--slippage-bps-max: expected above 0 and at most 1000, found {options.slippage_bps_max}")
     key = load_agent_key(options.key_file, options.password_file)
-    sidecars: str = getattr(config, "agent_key_file", "")
+    sidecars = config.agent_key_file
     if sidecars and key_facts(Path(sidecars).expanduser()).address == key.address:
         raise ConfigError(
             f"--key-file: expected an agent of the watchdog's own, found the sidecar's {key.address}; make another "
