@@ -33,6 +33,7 @@ from streaming.core.events import (
     UserFrameReceived,
     VenueErrorReceived,
 )
+from streaming.core.trading.events import FillsReceived, FundingsReceived, OrderUpdatesReceived, TransfersReceived
 from streaming.core.units import NS_PER_MS, NS_PER_S
 from streaming.hyperliquid import encode
 from streaming.hyperliquid.decode import SPOT_CONTEXT
@@ -47,7 +48,21 @@ _MALFORMED_WINDOW_NS = 10 * NS_PER_S
 _HOSTILE_DROP_COUNT = 3
 _HOSTILE_WINDOW_NS = 300 * NS_PER_S
 _REFUSALS = ("Invalid subscription", "Cannot track more than", "Error parsing JSON")
-_DATA_EVENTS = frozenset({BboUpdated, CtxUpdated, BookUpdated, TradesReceived, UserFrameReceived})
+_DATA_EVENTS = frozenset(
+    {
+        BboUpdated,
+        CtxUpdated,
+        BookUpdated,
+        TradesReceived,
+        UserFrameReceived,
+        FillsReceived,
+        OrderUpdatesReceived,
+        FundingsReceived,
+        TransfersReceived,
+    }
+)
+OPTIONAL_CHANNELS = frozenset({"l2Book", "trades"})
+"""Streams that no gate needs: the first to go when a limit comes near."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +148,7 @@ class Session:
         self._outbox: deque[tuple[bytes, Subscription | None, bool]] = deque()  # frame, whose ack to await, is a retry
         self._waiting: dict[Subscription, _Waiting] = {}  # in the order of their deadlines
         self._given_up: dict[Subscription, None] = {}
+        self._is_optional_wanted = True
 
     @property
     def given_up(self) -> tuple[Subscription, ...]:
@@ -160,7 +176,9 @@ class Session:
         self._waiting.clear()
         self._given_up.clear()
         self._outbox.clear()
-        self._outbox.extend((encode.subscribe(item), item, False) for item in self._subscriptions)
+        self._outbox.extend(
+            (encode.subscribe(item), item, False) for item in self._subscriptions if self._is_wanted(item)
+        )
         return self._flush(now_mono_ns)
 
     def frame_received(self, event: AnyEvent, now_mono_ns: int) -> list[Action]:
@@ -235,11 +253,32 @@ class Session:
         if not self._is_open:
             return []
         for item in self._subscriptions:
-            if item.coin == coin:
+            if item.coin == coin and self._is_wanted(item):
                 self._waiting.pop(item, None)
                 self._given_up.pop(item, None)
                 self._outbox.append((encode.unsubscribe(item), None, False))
                 self._outbox.append((encode.subscribe(item), item, False))
+        return self._flush(now_mono_ns)
+
+    def post_sent(self, now_mono_ns: int) -> None:
+        """Count a post that was sent beside the session's own messages."""
+        self._messages.spend(now_mono_ns, 1)
+        self.sent_count += 1
+
+    def keep_optional(self, *, is_wanted: bool, now_mono_ns: int) -> list[Action]:
+        """End the streams that no gate needs, or begin them again."""
+        if is_wanted is self._is_optional_wanted:
+            return []
+        self._is_optional_wanted = is_wanted
+        if not self._is_open:
+            return []
+        for item in self._subscriptions:
+            if item.channel in OPTIONAL_CHANNELS:
+                self._waiting.pop(item, None)
+                if is_wanted:
+                    self._outbox.append((encode.subscribe(item), item, False))
+                else:
+                    self._outbox.append((encode.unsubscribe(item), None, False))
         return self._flush(now_mono_ns)
 
     def _flush(self, now_ns: int) -> list[Action]:
@@ -256,6 +295,9 @@ class Session:
         self._messages.spend(now_ns, 1)
         self.sent_count += 1
         return Send(frame)
+
+    def _is_wanted(self, item: Subscription) -> bool:
+        return self._is_optional_wanted or item.channel not in OPTIONAL_CHANNELS
 
     def _drop(self, reason: str) -> list[Action]:
         self._is_open = False

@@ -3,7 +3,7 @@
 Rule 1: every input gets the next sequence number, is appended to the journal, and is stepped to completion; nothing
 runs between (the engine is synchronous).
 Rule 2: a turn of the event loop ends with one write of all its inputs and decisions; effects run only after it, so that
-what we acted on survives SIGKILL.
+what we acted on survives SIGKILL. An action to send ends the turn at once: its edge does not wait for the loop.
 Rule 3: the shell's own observations (timers, polls, health, commands) are inputs like frames.
 """
 
@@ -14,6 +14,7 @@ from streaming.core.effects import AnyOutput, CommandAnswered, Reconnect, Resubs
 from streaming.core.engine import encode_snapshot, next_deadline_mono_ns, step
 from streaming.core.events import AnyEvent, TimerFired
 from streaming.core.state import EngineState
+from streaming.core.trading.effects import AccountAsked, ActionDecided, FillsAsked, LadderChanged, OrderAsked
 from streaming.hyperliquid.decode import decode_frame
 from streaming.shell.alarm import Alarm
 from streaming.shell.clock import Clock
@@ -31,6 +32,11 @@ class Runtime:
         self.state = state
         self.on_resubscribe: Callable[[str], None] = _ignored
         self.on_reconnect: Callable[[str], None] = _ignored
+        self.on_ladder: Callable[[int], None] = _ignored
+        self.on_action: Callable[[ActionDecided], None] = _ignored
+        self.on_question: Callable[[AccountAsked | FillsAsked | OrderAsked], None] = _ignored
+        self.on_turn: Callable[[int, int], None] = _ignored_turn
+        """Called with (mono_ns, seq) after each turn: the engine's sign of life."""
         self.on_outputs: Callable[[Sequence[AnyOutput]], None] = _ignored
         self._journal = journal
         self._clock = clock
@@ -93,6 +99,10 @@ class Runtime:
         if outputs:
             self._journal.append_outputs(self.state.seq, outputs)
             self._outputs.extend(outputs)
+            if type(outputs[-1]) is ActionDecided:
+                self._is_turn_open = True
+                self._end_turn()
+                return
         if not self._is_turn_open:
             self._is_turn_open = True
             asyncio.get_running_loop().call_soon(self._end_turn)
@@ -104,12 +114,18 @@ class Runtime:
         self._journal.commit()
         if self._outputs:
             outputs, self._outputs = self._outputs, []
+            for output in outputs:  # actions first: everything else may wait for them
+                if type(output) is ActionDecided:
+                    self.on_action(output)
             self._telemetry.outputs_taken(outputs)
             for output in outputs:
-                self._act(output)
+                if type(output) in _REQUESTS:
+                    self._act(output)
             self.on_outputs(outputs)
-        self._journal.roll_if_due(self._clock.mono_ns(), self._snapshot)
+        now_mono_ns = self._clock.mono_ns()
+        self._journal.roll_if_due(now_mono_ns, self._snapshot)
         self._alarm.set(next_deadline_mono_ns(self.state))
+        self.on_turn(now_mono_ns, self.state.seq)
 
     def _act(self, output: AnyOutput) -> None:
         match output:
@@ -117,6 +133,10 @@ class Runtime:
                 self.on_resubscribe(coin)
             case Reconnect(reason=reason):
                 self.on_reconnect(reason)
+            case LadderChanged(step=ladder_step):
+                self.on_ladder(ladder_step)
+            case AccountAsked() | FillsAsked() | OrderAsked():
+                self.on_question(output)
             case CommandAnswered(command_id=command_id):
                 answer = self._answers.get(command_id)
                 if answer is not None and not answer.done():
@@ -131,5 +151,12 @@ class Runtime:
         self.apply(TimerFired(recv_mono_ns=self._clock.mono_ns(), recv_ts_ns=self._clock.ts_ns()))
 
 
+_REQUESTS = frozenset({Resubscribe, Reconnect, LadderChanged, AccountAsked, FillsAsked, OrderAsked, CommandAnswered})
+
+
 def _ignored(_: object) -> None:
+    """Stand in until something is connected."""
+
+
+def _ignored_turn(_: int, __: int) -> None:
     """Stand in until something is connected."""

@@ -17,6 +17,8 @@ from streaming.core.trading.model import DexAccount, LiveOrder, LivePosition, Or
 from streaming.core.trading.nonce import NonceState
 from streaming.core.units import ZERO
 
+RECENT_COUNT_MAX = 200
+"""Settled orders that are remembered."""
 TID_COUNT_MAX = 5_000
 """Trade ids that are remembered; older fills count as known by their time."""
 
@@ -80,6 +82,8 @@ class LiveAccount(msgspec.Struct, kw_only=True):
 
     orders: dict[str, LiveOrder] = {}
     """By cloid, until settled."""
+    recent_orders: dict[str, LiveOrder] = {}
+    """Settled ones, newest last: what comes late is still ours."""
     positions: dict[str, LivePosition] = {}
     tracks: dict[str, ExitTrack] = {}
     nonce: NonceState = msgspec.field(default_factory=NonceState)
@@ -133,6 +137,8 @@ class LiveAccount(msgspec.Struct, kw_only=True):
     """Positions of markets that we do not watch and that an operator knows of."""
     doubts: dict[str, Doubt] = {}
     questions: dict[int, Question] = {}
+    reads_due_mono_ns: dict[str, int] = {}
+    """Repeated read → its next deadline."""
     question_count: int = 0
     venue_ts_ms: int = 0
     """Latest venue time that an account read carried."""
@@ -185,6 +191,19 @@ def open_sides(live: LiveAccount) -> dict[str, Side]:
         if not order.is_reduce_only and not order.is_settled:
             sides.setdefault(order.coin, order.side)
     return sides
+
+
+def remember_order(live: LiveAccount, order: LiveOrder) -> None:
+    """Keep a settled order for a while: a fill that nobody promised may still come, and is not foreign."""
+    live.recent_orders.pop(order.cloid, None)
+    live.recent_orders[order.cloid] = order
+    if len(live.recent_orders) > RECENT_COUNT_MAX:
+        del live.recent_orders[next(iter(live.recent_orders))]
+
+
+def known_order(live: LiveAccount, cloid: str) -> LiveOrder | None:
+    """Return one of our orders, settled or not; None for a cloid that is not ours."""
+    return live.orders.get(cloid) or live.recent_orders.get(cloid) if cloid else None
 
 
 def know_tid(live: LiveAccount, tid: int, venue_ts_ms: int) -> bool:

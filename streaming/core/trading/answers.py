@@ -12,16 +12,20 @@ from streaming.core.latch import set_latch
 from streaming.core.state import EngineState
 from streaming.core.trading.account import ActionUnderWay
 from streaming.core.trading.action_budget import answered, limit_hit
-from streaming.core.trading.dispatch import end_action, queue_cancel
+from streaming.core.trading.dispatch import end_action
 from streaming.core.trading.events import ActionAnswered, ActionNotSent, ActionOutcomeUnknown, ActionSent
 from streaming.core.trading.model import ActionStatus, LiveOrder, OrderStatus, Tif
 from streaming.core.trading.nonce import raise_floor
-from streaming.core.trading.orders import change, conclude, doubt, forget_action
+from streaming.core.trading.orders import change, conclude, doubt, forget_action, queue_cancel, rest
 from streaming.core.trading.refusal import AUTH_CODES, NONCE_CODES, RefusalCode, weight_of
 from streaming.core.units import NS_PER_MS, ZERO
 
 NONCE_REFUSAL_COUNT_MAX = 2
-_NOT_SENT_STATUS = {"expired": OrderStatus.EXPIRED, "no_connection": OrderStatus.NOT_SENT}
+_NOT_SENT_STATUS = {
+    "expired": OrderStatus.EXPIRED,
+    **dict.fromkeys(("stop_latch", "not_allowed", "flattening"), OrderStatus.ABORTED),
+}
+"""What a reason makes of the orders; everything else is the way's fault, not ours."""
 
 
 def on_sent(state: EngineState, event: ActionSent, out: list[AnyOutput]) -> None:
@@ -38,12 +42,17 @@ def on_sent(state: EngineState, event: ActionSent, out: list[AnyOutput]) -> None
 def on_not_sent(state: EngineState, event: ActionNotSent, out: list[AnyOutput]) -> None:
     """Release what never left."""
     action = state.live.actions.get(event.action_id)
-    if action is None or not action.is_open:
+    if action is None:
         return
-    _close(state, out, action, "not_sent", event.reason, is_failure=False)
-    status = _NOT_SENT_STATUS.get(event.reason, OrderStatus.ABORTED)
+    if action.sent_mono_ns:
+        _leave_open(state, out, action, f"sent, then said not to be: {event.reason}")
+        return
+    if action.is_open:
+        _close(state, out, action, "not_sent", event.reason, is_failure=False)
+    status = _NOT_SENT_STATUS.get(event.reason, OrderStatus.NOT_SENT)
     for order in _orders_of(state, action):
-        if action.kind == "order" and order.status is OrderStatus.INTENT:
+        # A doubt of before the proof ends as well: it was given up waiting, it never left.
+        if action.kind == "order" and order.status in {OrderStatus.INTENT, OrderStatus.IN_DOUBT}:
             change(state, out, order, status, text=event.reason)
     forget_action(state.live, action.action_id)
 
@@ -62,6 +71,8 @@ def on_answered(state: EngineState, event: ActionAnswered, out: list[AnyOutput])
         _close(state, out, action, outcome, event.text or event.code, is_failure=is_refused)
     if is_refused:
         _action_refused(state, out, event.code, event.text)
+    else:
+        state.live.nonce_refusal_count = 0
     if action.kind == "order":
         _answer_orders(state, out, action, event)
     elif action.kind == "schedule_cancel" and is_refused:
@@ -132,14 +143,11 @@ def _answer_order(state: EngineState, out: list[AnyOutput], order: LiveOrder, st
         case "error":
             conclude(state, out, order, filled_sz=ZERO, code=status.code, text=status.text)
         case "resting" if not order.is_over:
-            if order.status is OrderStatus.INTENT:
-                order = change(state, out, order, OrderStatus.SENT, sent_mono_ns=state.mono_ns)
-            if order.status is not OrderStatus.RESTING:
-                order = change(state, out, order, OrderStatus.RESTING, oid=status.oid, answered_mono_ns=state.mono_ns)
-            if order.tif is Tif.IOC:  # an IOC never rests: whatever the venue means by it, take it back
+            order = rest(state, out, order, status.oid)
+            if order.tif is Tif.IOC:
                 queue_cancel(state, order)
-        case _:  # `waiting` and the like: accepted, and the stream says how it ends
-            pass
+        case _ if order.status is not OrderStatus.RESTING:  # `waiting` and the like say nothing about the end
+            doubt(state, out, order, f"answered {status.kind}")
 
 
 def _action_refused(state: EngineState, out: list[AnyOutput], code: RefusalCode, text: str) -> None:
@@ -165,7 +173,6 @@ def _count_refusal(state: EngineState, out: list[AnyOutput], code: RefusalCode, 
     weight = 0 if code is RefusalCode.NONE else weight_of(code)
     if code is RefusalCode.NONE:
         live.rejection_weight = 0
-        live.nonce_refusal_count = 0
     live.rejection_weight += weight
     if live.rejection_weight >= state.limits.actions.rejection_count_max:
         set_latch(state, out, reason=f"rejections: {code}: {text}"[:200], operator="engine")

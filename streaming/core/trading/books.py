@@ -69,7 +69,7 @@ def post_funding(state: EngineState, out: list[AnyOutput], funding: Funding) -> 
 def post_transfer(state: EngineState, out: list[AnyOutput], transfer: Transfer) -> None:
     """Post money that came or went for another reason than trading (F-46)."""
     legs = (("cash", transfer.amount), ("transfers", -transfer.amount))
-    _post(state, out, "", f"transfer-{transfer.reference}", "USDC", transfer.kind, legs)
+    _post(state, out, "", f"transfer-{transfer.reference}-{transfer.dex}", "USDC", transfer.kind, legs)
     if transfer.dex in state.live.cash:
         state.live.cash[transfer.dex] += transfer.amount
 

@@ -40,13 +40,6 @@ def queue_order(state: EngineState, order: LiveOrder) -> None:
         schedule(state, state.mono_ns + batch_ms * NS_PER_MS, TimerKind.ENTRY_BATCH)
 
 
-def queue_cancel(state: EngineState, order: LiveOrder) -> None:
-    """Ask for an order in the book to be taken back, at the end of this step."""
-    if order.cloid not in state.live.pending_cancels:
-        state.live.pending_cancels.append(order.cloid)
-        state.must_settle = True
-
-
 def release_batch(state: EngineState, out: list[AnyOutput]) -> None:
     """Send the entries that waited."""
     live = state.live
@@ -73,7 +66,8 @@ def dispatch(state: EngineState, out: list[AnyOutput]) -> None:
                 _send_orders(state, out, part, kind)
     if live.pending_cancels:
         cancels, live.pending_cancels = live.pending_cancels, []
-        _send_cancels(state, out, [live.orders[cloid] for cloid in cancels if cloid in live.orders])
+        found = [live.orders[cloid] for cloid in cancels if cloid in live.orders]
+        _send_cancels(state, out, [order for order in found if order.status is OrderStatus.RESTING])
 
 
 def schedule_cancel(state: EngineState, out: list[AnyOutput], at_ts_ms: int | None) -> None:

@@ -11,11 +11,10 @@ from streaming.core.effects import AnyOutput
 from streaming.core.latch import set_latch
 from streaming.core.state import EngineState, TimerKind, schedule
 from streaming.core.trading.account import Doubt
-from streaming.core.trading.dispatch import queue_cancel
 from streaming.core.trading.events import OrderRead
 from streaming.core.trading.model import LiveOrder, OrderStatus, Tif
-from streaming.core.trading.orders import DOUBT_AFTER_MS, change, doubt, take_update
-from streaming.core.trading.questions import ask_account, ask_fills, ask_order, take_answer
+from streaming.core.trading.orders import DOUBT_AFTER_MS, change, doubt, queue_cancel, take_update
+from streaming.core.trading.questions import ask_account, ask_fills, ask_later, ask_order, take_answer
 from streaming.core.units import NS_PER_MS, NS_PER_S
 
 ASK_AGAIN_MS = 1_100
@@ -26,6 +25,8 @@ AGREEING_COUNT = 2
 def pursue_doubt(state: EngineState, out: list[AnyOutput], cloid: str) -> None:
     """Ask the venue everything that may end a doubt, and again in a second."""
     order = state.live.orders.get(cloid)
+    if order is not None and order.status is OrderStatus.RESTING:
+        _take_back(state, out, order)
     if order is None or order.status is not OrderStatus.IN_DOUBT:
         return
     state.live.doubts.setdefault(cloid, Doubt())
@@ -47,7 +48,6 @@ def on_order_read(state: EngineState, event: OrderRead, out: list[AnyOutput]) ->
         return
     if event.update is not None:
         take_update(state, out, event.update)
-        _take_back(state, event.cloid)
         return
     found = state.live.doubts.get(event.cloid)
     if found is None or not _is_deadline_past(state, order, event.venue_ts_ms):
@@ -76,7 +76,7 @@ def resume_doubts(state: EngineState, out: list[AnyOutput]) -> None:
         if order.status is OrderStatus.IN_DOUBT:
             schedule(state, state.mono_ns + ASK_AGAIN_MS * NS_PER_MS, TimerKind.DOUBT, order.cloid)
         elif order.is_over:
-            schedule(state, state.mono_ns + ASK_AGAIN_MS * NS_PER_MS, TimerKind.FILLS)
+            ask_later(state, TimerKind.FILLS, ASK_AGAIN_MS)
         else:
             doubt(state, out, order, "restart")
 
@@ -86,10 +86,12 @@ def _is_deadline_past(state: EngineState, order: LiveOrder, venue_ts_ms: int) ->
     return known_ts_ms >= order.expires_ts_ms + DOUBT_AFTER_MS
 
 
-def _take_back(state: EngineState, cloid: str) -> None:
-    order = state.live.orders.get(cloid)
-    if order is not None and order.status is OrderStatus.RESTING and order.tif is Tif.IOC:
+def _take_back(state: EngineState, out: list[AnyOutput], order: LiveOrder) -> None:
+    # An IOC that the venue calls open: taken back, and asked about, for as long as that is so.
+    if order.tif is Tif.IOC:
         queue_cancel(state, order)
+        ask_order(state, out, order.cloid)
+        schedule(state, state.mono_ns + ASK_AGAIN_MS * NS_PER_MS, TimerKind.DOUBT, order.cloid)
 
 
 def _end_if_proved(state: EngineState, out: list[AnyOutput], order: LiveOrder, found: Doubt) -> None:

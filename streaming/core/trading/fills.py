@@ -16,7 +16,7 @@ from streaming.core.latch import set_latch
 from streaming.core.ledger import money
 from streaming.core.market import Side
 from streaming.core.state import EngineState, TimerKind, age_ms, schedule
-from streaming.core.trading.account import know_tid
+from streaming.core.trading.account import know_tid, known_order
 from streaming.core.trading.books import post_fill
 from streaming.core.trading.cloids import WATCHDOG_CLOID_PREFIX
 from streaming.core.trading.effects import LiveFillApplied, LivePositionChanged, LossesChanged, TradeClosed
@@ -43,7 +43,7 @@ def apply_fill(state: EngineState, out: list[AnyOutput], fill: VenueFill, source
     if not know_tid(live, fill.tid, fill.venue_ts_ms):
         return False
     live.change_count += 1
-    order = live.orders.get(fill.cloid) if fill.cloid else None
+    order = known_order(live, fill.cloid)
     reason = order.reason if order is not None else _reason_of(fill)
     position = live.positions.get(fill.coin)
     _report_fill(state, out, fill, order, source, reason, is_reduction=_is_reduction(position, fill))

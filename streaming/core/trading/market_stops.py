@@ -13,10 +13,10 @@ from streaming.core.effects import AnyOutput, GateStatus
 from streaming.core.gates import GATES
 from streaming.core.state import EngineState
 from streaming.core.trading.account import open_orders_of
-from streaming.core.trading.dispatch import queue_cancel
 from streaming.core.trading.effects import MarketStopChanged
 from streaming.core.trading.exits import request_exit
 from streaming.core.trading.model import OrderStatus
+from streaming.core.trading.orders import queue_cancel
 
 _STOPS_FLAT = tuple([index for index, row in enumerate(GATES) if row.action_flat == "cancel all, stop market"])
 _STOPS_IN_POSITION = tuple([index for index, row in enumerate(GATES) if row.action_in_position == "shrink, then stop"])

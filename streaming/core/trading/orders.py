@@ -5,8 +5,8 @@ Rule 2: evidence may come in any order and more than once: a post's answer, the 
 Rule 3: what evidence says was filled has to arrive as fills; an order is forgotten only once they were applied.
 
     intent ─► sent ─► filled, partly_filled, unfilled, rejected, canceled, expired
-       │        ├───► resting ─► filled, partly_filled, canceled
-       │        └───► in_doubt ─► any of these, or never_arrived
+       │        ├───► resting ─► any of these
+       │        └───► in_doubt ─► any of these, never_arrived, or what never left after all
        └──► aborted, expired, not_sent
 """
 
@@ -17,10 +17,11 @@ import msgspec
 from streaming.core.effects import AnyOutput
 from streaming.core.errors import check
 from streaming.core.state import EngineState, TimerKind, schedule
-from streaming.core.trading.account import LiveAccount
+from streaming.core.trading.account import LiveAccount, remember_order
 from streaming.core.trading.effects import LiveOrderChanged
 from streaming.core.trading.events import OrderUpdatesReceived
 from streaming.core.trading.model import OVER, LiveOrder, OrderStatus, OrderUpdate, Tif, VenueFill
+from streaming.core.trading.questions import ask_later
 from streaming.core.trading.refusal import RefusalCode
 from streaming.core.units import NS_PER_MS, ZERO
 
@@ -29,14 +30,17 @@ _EVIDENCE = frozenset({_S.FILLED, _S.PARTLY_FILLED, _S.UNFILLED, _S.REJECTED, _S
 TRANSITIONS: dict[OrderStatus, frozenset[OrderStatus]] = {
     _S.INTENT: frozenset({_S.SENT, _S.IN_DOUBT, _S.ABORTED, _S.EXPIRED, _S.NOT_SENT}),
     _S.SENT: _EVIDENCE | {_S.RESTING, _S.IN_DOUBT},
-    _S.RESTING: frozenset({_S.IN_DOUBT, _S.FILLED, _S.PARTLY_FILLED, _S.CANCELED, _S.REJECTED}),
-    _S.IN_DOUBT: _EVIDENCE | {_S.RESTING, _S.NEVER_ARRIVED},
+    _S.RESTING: _EVIDENCE | {_S.IN_DOUBT},
+    _S.IN_DOUBT: _EVIDENCE | {_S.RESTING, _S.NEVER_ARRIVED, _S.ABORTED, _S.NOT_SENT},
     **dict.fromkeys(OVER, frozenset()),
 }
 """Status → what may follow it."""
 
 FILLS_DUE_MS = 1_000
 """Fills that evidence promises and the stream does not bring are asked for after this long."""
+_OVER_SUFFIXES = ("canceled", "rejected", "scheduledcancel", "internalcancel")
+DOUBT_AFTER_MS = 2_000
+"""How long after its deadline an order may still be reported before the venue is asked (section 4, step 2)."""
 OPEN_STATUSES = frozenset({"open", "triggered", "resting"})
 """Words of the venue for an order that still lives."""
 
@@ -57,7 +61,7 @@ def change(
     changed = msgspec.structs.replace(order, status=status, **changes)
     _store(state, out, changed)
     if changed.is_over and not changed.is_settled:
-        schedule(state, state.mono_ns + FILLS_DUE_MS * NS_PER_MS, TimerKind.FILLS, "", state.live.generation)
+        ask_later(state, TimerKind.FILLS, FILLS_DUE_MS)
     return changed
 
 
@@ -80,6 +84,7 @@ def conclude(
     if order.is_over:
         if filled_sz > order.filled_sz:
             _store(state, out, msgspec.structs.replace(order, filled_sz=filled_sz))
+            ask_later(state, TimerKind.FILLS, FILLS_DUE_MS)
         return
     status = _status_of(order, filled_sz, code, is_canceled=is_canceled)
     if order.status is _S.INTENT:  # the answer overtook the note that it was sent
@@ -101,13 +106,39 @@ def doubt(state: EngineState, out: list[AnyOutput], order: LiveOrder, reason: st
     """Note that the outcome of an order is not known; it keeps everything it reserved."""
     if order.is_over or order.status is _S.IN_DOUBT:
         return
+    state.live.doubts.pop(order.cloid, None)  # proofs of an earlier doubt prove nothing about this one
     change(state, out, order, _S.IN_DOUBT, text=reason, doubt_mono_ns=state.mono_ns)
-    due_ns = max(state.mono_ns, state.mono_ns + order.expires_ts_ms * NS_PER_MS - state.ts_ns)
-    schedule(state, due_ns + DOUBT_AFTER_MS * NS_PER_MS, TimerKind.DOUBT, order.cloid)
+    _watch(state, order)
 
 
-DOUBT_AFTER_MS = 2_000
-"""How long after its deadline an order may still be reported before the venue is asked (section 4, step 2)."""
+def _watch(state: EngineState, order: LiveOrder) -> None:
+    # Look after an order, as it was before, once it can not act any more, unless it is over by then.
+    if order.tif is Tif.IOC and order.status in {_S.RESTING, _S.IN_DOUBT}:
+        return  # watched already
+    # Bounded by its whole life: a wall clock that stepped back must not put the question off (F-62).
+    expires_ts_ns = order.expires_ts_ms * NS_PER_MS
+    left_ns = min(expires_ts_ns - state.ts_ns, expires_ts_ns - order.decided_ts_ns)
+    due_ns = state.mono_ns + max(0, left_ns) + DOUBT_AFTER_MS * NS_PER_MS
+    schedule(state, due_ns, TimerKind.DOUBT, order.cloid)
+
+
+def rest(state: EngineState, out: list[AnyOutput], order: LiveOrder, oid: int) -> LiveOrder:
+    """Note that a live order is in the book. An IOC never is: whatever the venue means by it, it is looked after."""
+    if order.status is _S.INTENT:  # the answer overtook the note that it was sent
+        order = change(state, out, order, _S.SENT, sent_mono_ns=state.mono_ns)
+    if order.status is not _S.RESTING:
+        before, order = order, change(state, out, order, _S.RESTING, oid=oid, answered_mono_ns=state.mono_ns)
+        _watch(state, before)
+    return order
+
+
+def queue_cancel(state: EngineState, order: LiveOrder) -> None:
+    """Ask for an order in the book to be taken back, at the end of this step."""
+    live = state.live
+    is_under_way = any(a.is_open and a.kind == "cancel" and order.cloid in a.cloids for a in live.actions.values())
+    if not is_under_way and order.cloid not in live.pending_cancels:
+        live.pending_cancels.append(order.cloid)
+        state.must_settle = True
 
 
 def take_update(state: EngineState, out: list[AnyOutput], update: OrderUpdate) -> None:
@@ -117,10 +148,13 @@ def take_update(state: EngineState, out: list[AnyOutput], update: OrderUpdate) -
         return
     if update.status in OPEN_STATUSES:
         if order.status in {_S.SENT, _S.IN_DOUBT}:
-            change(state, out, order, _S.RESTING, oid=update.oid)
+            rest(state, out, order, update.oid)
         return
-    # A reduce-only order is shrunk by the venue and then reports the size it asked for: its fills alone say how much.
-    taken_sz = ZERO if order.is_reduce_only else update.original_sz - update.left_sz
+    if update.status != "filled" and not update.status.lower().endswith(_OVER_SUFFIXES):
+        return  # a word that nobody has documented proves nothing (I-03)
+    taken_sz = update.original_sz - update.left_sz
+    if order.is_reduce_only:
+        taken_sz = min(taken_sz, order.applied_sz + _held_sz(state, order.coin))
     conclude(
         state,
         out,
@@ -129,7 +163,7 @@ def take_update(state: EngineState, out: list[AnyOutput], update: OrderUpdate) -
         code=update.code,
         text="" if update.status == "filled" else update.status,
         oid=update.oid,
-        is_canceled=update.status != "filled" and not update.status.endswith("Rejected"),
+        is_canceled=update.status != "filled" and not update.status.lower().endswith("rejected"),
     )
 
 
@@ -161,7 +195,8 @@ def forget_action(live: LiveAccount, action_id: int) -> None:
     action = live.actions.get(action_id)
     if action is None or action.is_open:
         return
-    orders = [live.orders.get(cloid) for cloid in action.cloids]
+    # A late answer matters to orders only: what became of a cancel, its order says.
+    orders = [live.orders.get(cloid) for cloid in action.cloids if action.kind == "order"]
     if all(order is None or order.is_over for order in orders):
         del live.actions[action_id]
 
@@ -180,6 +215,12 @@ def _status_of(order: LiveOrder, filled_sz: Decimal, code: RefusalCode, *, is_ca
     return _S.CANCELED if is_canceled else _S.REJECTED
 
 
+def _held_sz(state: EngineState, coin: str) -> Decimal:
+    # A reduce-only order is shrunk by the venue to what is held, and then reports the size that it was asked for.
+    position = state.live.positions.get(coin)
+    return ZERO if position is None else abs(position.sz)
+
+
 def _store(state: EngineState, out: list[AnyOutput], order: LiveOrder) -> None:
     live = state.live
     live.change_count += 1
@@ -187,6 +228,7 @@ def _store(state: EngineState, out: list[AnyOutput], order: LiveOrder) -> None:
     if order.is_settled:
         live.orders.pop(order.cloid, None)
         live.doubts.pop(order.cloid, None)
+        remember_order(live, order)
         if order.is_reduce_only:
             _try_again(state, order.coin)
     else:

@@ -1,7 +1,8 @@
 """Questions to the venue about our account, and what an answer may prove.
 
 Rule 1: an answer that crossed a change of ours proves nothing and is asked again: the question remembers the count.
-Rule 2: one question of a kind is open at a time; a failed one is asked again by whoever needs it.
+Rule 2: one question of a kind is open at a time, and one deadline of a kind is set: whoever asks joins in (I-37).
+Rule 3: a failed question is asked again by whoever needs it.
 """
 
 from streaming.core.effects import AnyOutput
@@ -43,6 +44,23 @@ def ask_order(state: EngineState, out: list[AnyOutput], cloid: str) -> None:
         out.append(OrderAsked(ts_ns=state.ts_ns, mono_ns=state.mono_ns, query_id=query_id, cloid=cloid))
 
 
+def ask_later(state: EngineState, kind: TimerKind, delay_ms: int) -> None:
+    """Set the one deadline of a repeated read (`ACCOUNT`, `FILLS`); an earlier one that is set already stands."""
+    due_mono_ns = state.mono_ns + delay_ms * NS_PER_MS
+    set_mono_ns = state.live.reads_due_mono_ns.get(kind)
+    if set_mono_ns is None or due_mono_ns < set_mono_ns:
+        state.live.reads_due_mono_ns[kind] = due_mono_ns
+        schedule(state, due_mono_ns, kind, "", due_mono_ns)
+
+
+def is_due(state: EngineState, kind: TimerKind, due_mono_ns: int) -> bool:
+    """Say whether a deadline of a repeated read is the one that counts; it is over then."""
+    if state.live.reads_due_mono_ns.get(kind) != due_mono_ns:
+        return False
+    del state.live.reads_due_mono_ns[kind]
+    return True
+
+
 def take_answer(state: EngineState, query_id: int) -> tuple[Question, bool] | None:
     """Return the question of an answer and whether nothing of ours changed since; None if nobody asked."""
     question = state.live.questions.pop(query_id, None)
@@ -55,7 +73,7 @@ def on_query_failed(state: EngineState, event: QueryFailed, out: list[AnyOutput]
     if question is None or question.kind == "order":
         return  # an order in doubt asks by its own clock
     kind = TimerKind.FILLS if question.kind == "fills" else TimerKind.ACCOUNT
-    schedule(state, state.mono_ns + RETRY_MS * NS_PER_MS, kind, "", state.live.generation)
+    ask_later(state, kind, RETRY_MS)
 
 
 def _open(state: EngineState, kind: str, *, cloid: str = "", start_ts_ms: int = 0) -> int:

@@ -8,14 +8,14 @@ Rule 3: the very first snapshot of an account is where its record begins: what i
 """
 
 from streaming.core.effects import AnyOutput
-from streaming.core.state import EngineState, TimerKind, schedule
+from streaming.core.state import EngineState, TimerKind
 from streaming.core.trading.account import AccountProof, has_doubt
 from streaming.core.trading.answers import lose_answers
 from streaming.core.trading.books import dex_of, post_funding, post_transfer
 from streaming.core.trading.effects import FillGapChecked, RecordBegan, TradingReadyChanged
 from streaming.core.trading.events import FillsRead, FillsReceived, FundingsReceived, TransfersReceived
 from streaming.core.trading.fills import apply_fill
-from streaming.core.trading.questions import RETRY_MS, ask_account, ask_fills, take_answer
+from streaming.core.trading.questions import RETRY_MS, ask_account, ask_fills, ask_later, take_answer
 from streaming.core.units import NS_PER_MS
 
 USER_CHANNELS = ("orderUpdates", "userFills", "userFundings", "userNonFundingLedgerUpdates")
@@ -109,7 +109,7 @@ def on_fills_read(state: EngineState, event: FillsRead, out: list[AnyOutput]) ->
         live.is_fills_proved = True
         ask_account(state, out)
     elif not is_proved:
-        schedule(state, state.mono_ns + RETRY_MS * NS_PER_MS, TimerKind.FILLS, "", live.generation)
+        ask_later(state, TimerKind.FILLS, RETRY_MS)
     report_ready(state, out)
 
 
@@ -136,9 +136,10 @@ def on_transfers(state: EngineState, event: TransfersReceived, out: list[AnyOutp
         state.stale_frame_count += 1
         return
     for transfer in event.transfers:
-        if transfer.reference in live.transfer_references:
+        key = f"{transfer.reference}-{transfer.dex}-{transfer.amount}-{transfer.venue_ts_ms}"
+        if key in live.transfer_references:  # a move between two of our own dexes is two transfers of one reference
             continue
-        live.transfer_references = [*live.transfer_references[-_KEY_COUNT_MAX:], transfer.reference]
+        live.transfer_references = [*live.transfer_references[-_KEY_COUNT_MAX:], key]
         if not event.is_snapshot and any(dex_of(coin) == transfer.dex for coin in state.markets):
             post_transfer(state, out, transfer)
             live.change_count += 1

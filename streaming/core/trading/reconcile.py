@@ -12,7 +12,7 @@ from decimal import Decimal
 from streaming.core.effects import AnyOutput
 from streaming.core.latch import set_latch
 from streaming.core.market import Side
-from streaming.core.state import EngineState, TimerKind, schedule
+from streaming.core.state import EngineState, TimerKind
 from streaming.core.trading.account import is_quiet
 from streaming.core.trading.books import dex_of
 from streaming.core.trading.doubts import count_agreement
@@ -21,7 +21,7 @@ from streaming.core.trading.events import AccountRead
 from streaming.core.trading.exit_rules import ExitBaseline, ExitTrack
 from streaming.core.trading.exits import schedule_exit
 from streaming.core.trading.model import DexAccount, LivePosition, VenuePosition
-from streaming.core.trading.questions import ask_fills, take_answer
+from streaming.core.trading.questions import ask_fills, ask_later, take_answer
 from streaming.core.trading.ready import report_ready
 from streaming.core.units import NS_PER_MS, ZERO, quantize_ntl
 
@@ -47,7 +47,7 @@ def on_account_read(state: EngineState, event: AccountRead, out: list[AnyOutput]
     if is_judged:
         _judge(state, event, mismatches, out)
     delay_ms = USUAL_MS if is_judged and live.proof.is_proved and live.proof.signature == "" else SOON_MS
-    schedule(state, state.mono_ns + delay_ms * NS_PER_MS, TimerKind.ACCOUNT, "", live.generation)
+    ask_later(state, TimerKind.ACCOUNT, delay_ms)
     report_ready(state, out)
 
 

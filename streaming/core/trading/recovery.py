@@ -10,7 +10,7 @@ from typing import Any
 from streaming.core.effects import LedgerPosted
 from streaming.core.ledger import currency_of
 from streaming.core.state import EngineState
-from streaming.core.trading.account import LiveAccount, know_tid
+from streaming.core.trading.account import LiveAccount, know_tid, remember_order
 from streaming.core.trading.books import MODE, dex_of
 from streaming.core.trading.effects import (
     AccountChecked,
@@ -30,6 +30,7 @@ def carried_account(live: LiveAccount) -> LiveAccount:
     """Return what the next session starts from; it shares nothing mutable with `live`."""
     return LiveAccount(
         orders=dict(live.orders),
+        recent_orders=dict(live.recent_orders),
         positions=dict(live.positions),
         nonce=NonceState(last=live.nonce.last),
         losses=copy_of(live.losses),
@@ -58,6 +59,7 @@ def _fold_order(state: EngineState, output: LiveOrderChanged) -> None:
     raise_floor(state.live.nonce, order.nonce)
     if order.is_settled:
         state.live.orders.pop(order.cloid, None)
+        remember_order(state.live, order)
     else:
         state.live.orders[order.cloid] = order
 

@@ -10,11 +10,11 @@ from streaming.core.latch import report_entries
 from streaming.core.paper import abort_entries
 from streaming.core.state import EngineState
 from streaming.core.stop import answer
-from streaming.core.trading.dispatch import dispatch, queue_cancel
+from streaming.core.trading.dispatch import dispatch
 from streaming.core.trading.events import FlattenRequested
 from streaming.core.trading.exits import exit_all
 from streaming.core.trading.model import OrderStatus
-from streaming.core.trading.orders import change
+from streaming.core.trading.orders import change, queue_cancel
 
 
 def settle(state: EngineState, out: list[AnyOutput]) -> None:

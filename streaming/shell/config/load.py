@@ -64,6 +64,7 @@ def load_config(
         config = _overlaid(config, overrides, where=where)
         sources.update(dict.fromkeys(overrides, where))
     _refuse(problems(config), where="the effective configuration")
+    config = msgspec.structs.replace(config, account=config.account.lower())  # one spelling in journals and locks
     if wider := widened(base.limits, config.limits):
         raise ConfigError(
             "expected environment and flags to tighten limits only (I-32), found wider than the file: "

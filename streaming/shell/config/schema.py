@@ -19,6 +19,7 @@ import msgspec
 
 from streaming.contracts.control import DEFAULT_CONTROL_PORT
 from streaming.contracts.paths import checked_name
+from streaming.core.blackout import parse_windows
 from streaming.core.effects import GateId
 from streaming.core.limits import Limits
 
@@ -44,6 +45,12 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Subscriptions per market; the first two are required."""
     account: str = ""
     """Master address; empty observes without an account."""
+    agent_key_file: str = ""
+    """File of the agent's key (`hip3 keys new`), mode 0600; empty signs nothing."""
+    agent_key_password_file: str = ""
+    """Password of a keystore, mode 0600; empty asks at the terminal."""
+    shutdown_policy: Literal["flatten", "leave"] = "flatten"
+    """What SIGTERM does with real positions; `leave` hands them to the next start, or to the watchdog."""
     warehouse: str = "warehouse"
     """Folder that receives journal, tables and control files."""
     control_port: Port = DEFAULT_CONTROL_PORT
@@ -82,11 +89,7 @@ def problems(config: Config) -> tuple[str, ...]:
 
 
 def _shell_problems(config: Config) -> Iterator[str]:
-    if not _ADDRESS.fullmatch(config.account):
-        yield (
-            f"account: expected empty or 0x and 40 hex digits (the master address), found {config.account[:60]!r}; "
-            "leave it empty to observe"
-        )
+    yield from _account_problems(config)
     if not config.dexes:
         yield 'dexes: expected at least one name, found none; write dexes = ["xyz"]'
     for missing in [channel for channel in ("bbo", "activeAssetCtx") if channel not in config.channels]:
@@ -103,6 +106,16 @@ def _shell_problems(config: Config) -> Iterator[str]:
         if coin.partition(":")[0] not in config.dexes or ":" not in coin:
             found = f"found {coin[:60]!r}; write its full name and add its dex to dexes"
             yield f"coins: expected names as dex:COIN of {list(config.dexes)}, {found}"
+
+
+def _account_problems(config: Config) -> Iterator[str]:
+    if not _ADDRESS.fullmatch(config.account):
+        yield (
+            f"account: expected empty or 0x and 40 hex digits (the master address), found {config.account[:60]!r}; "
+            "leave it empty to observe"
+        )
+    if config.agent_key_file and not config.account:
+        yield "account: expected the master address that agent_key_file signs for, found none; write it"
 
 
 def _limit_problems(limits: Limits) -> Iterator[str]:
@@ -133,6 +146,23 @@ def _limit_problems(limits: Limits) -> Iterator[str]:
     if not offsets or list(offsets) != sorted(set(offsets)) or offsets[0] < 1:
         yield _between("limits.detector.followup_offsets_ms", "ascending positive milliseconds", list(offsets))
     yield from _disabled_gate_problems(limits)
+    yield from _trading_problems(limits)
+
+
+def _trading_problems(limits: Limits) -> Iterator[str]:
+    actions = limits.actions
+    for low_key, low, high_key, high in (
+        ("exit_token_count", actions.exit_token_count, "action_burst_count", actions.action_burst_count),
+        ("exit_in_flight_count", actions.exit_in_flight_count, "in_flight_count_max", actions.in_flight_count_max),
+    ):
+        if low >= high:
+            yield _between(f"limits.actions.{low_key}", f"less than {high_key} = {high}, else no entry ever goes", low)
+    if actions.entry_batch_ms >= actions.entry_expiry_ms:
+        yield _between("limits.actions.entry_batch_ms", "less than entry_expiry_ms", actions.entry_batch_ms)
+    try:
+        parse_windows(limits.losses.blackout_windows_utc)
+    except ValueError as error:
+        yield f"limits.losses.blackout_windows_utc: {error}"
 
 
 def _disabled_gate_problems(limits: Limits) -> Iterator[str]:

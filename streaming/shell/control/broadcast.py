@@ -12,13 +12,31 @@ import msgspec
 
 from streaming.core.effects import AnyOutput, HealthSampled, LedgerPosted, TradesAccepted
 from streaming.core.errors import RateLimited
+from streaming.core.trading.effects import (
+    AccountAsked,
+    ActionDecided,
+    FillsAsked,
+    LossesChanged,
+    OrderAsked,
+    RecordBegan,
+)
 from streaming.shell.telemetry.metrics import Metrics
 
 QUEUE_MAX = 512
 CLIENTS_MAX = 16
 RECENT_MAX = 100
-_LEFT_OUT = (HealthSampled, LedgerPosted, TradesAccepted)
-"""Ticks; they are in tables and in /v1/status."""
+_LEFT_OUT = (
+    HealthSampled,
+    LedgerPosted,
+    TradesAccepted,
+    AccountAsked,
+    FillsAsked,
+    OrderAsked,
+    ActionDecided,
+    LossesChanged,
+    RecordBegan,
+)
+"""Ticks, and what is for the shell or for recovery; the rest is in tables and in /v1/status."""
 
 Queue = asyncio.Queue[bytes | None]
 """Server-sent events; None ends the stream."""

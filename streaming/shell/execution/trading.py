@@ -1,6 +1,6 @@
 """The parts of a session that trade for real, put together: key, nonces, executor, questions, heartbeat.
 
-Rule 1: without an agent key nothing here asks or sends; the heartbeat beats all the same.
+Rule 1: without an agent key nothing here asks, sends or beats: there is nothing of ours that a watchdog may close.
 Rule 2: what may add risk is looked at once more right before it is signed, in the engine's own state (I-20).
 """
 
@@ -17,7 +17,6 @@ from streaming.core.trading.account import is_quiet
 from streaming.core.trading.effects import ActionDecided
 from streaming.core.trading.entries import is_real
 from streaming.core.trading.events import FlattenRequested
-from streaming.core.trading.nonce import raise_floor
 from streaming.shell.clock import Clock
 from streaming.shell.config.schema import Config
 from streaming.shell.execution.exchange_client import ExchangeClient
@@ -50,6 +49,26 @@ def agent_key_of(config: Config) -> AgentKey | None:
 
 
 @dataclass(frozen=True, slots=True)
+class Signing:
+    """A key and the nonces that were used with it."""
+
+    key: AgentKey
+    mark: NonceMark
+
+
+def signing_of(config: Config, key: AgentKey | None, clock: Clock) -> Signing | None:
+    """Take a key's nonces, before the first snapshot: the state that is recorded must know them (I-24).
+
+    Raises:
+        ConfigError: Another process signs with this key.
+        StoreError: The nonce mark can not be kept.
+    """
+    if key is None:
+        return None
+    return Signing(key, NonceMark(config.root, key.address, program="sidecar", clock=clock))
+
+
+@dataclass(frozen=True, slots=True)
 class Venues:
     """How the venue is reached besides the websocket."""
 
@@ -64,7 +83,7 @@ class Trading:
     def __init__(
         self,
         config: Config,
-        key: AgentKey | None,
+        signing: Signing | None,
         *,
         venues: Venues,
         runtime: Runtime,
@@ -76,22 +95,21 @@ class Trading:
         """Wire the parts to `runtime` and `feed`; nothing is sent before the engine asks.
 
         Raises:
-            ConfigError: Another process signs with this key.
-            StoreError: Nonce mark or heartbeat can not be kept.
+            StoreError: The heartbeat can not be kept.
         """
         self._runtime = runtime
         self._clock = clock
         self._policy = config.shutdown_policy
         self._log = get_logger(component="trading")
-        self._mark: NonceMark | None = None
+        self._mark = None if signing is None else signing.mark
         self._executor: Executor | None = None
         self._questions: Questions | None = None
-        if key is not None:
-            self._mark = NonceMark(config.root, key.address, program="sidecar", clock=clock)
-            raise_floor(runtime.state.live.nonce, self._mark.floor)
+        self._heartbeat: Heartbeat | None = None
+        self._is_flat = asyncio.Event()
+        if signing is not None:
             self._executor = Executor(
-                signer=key.signer(is_mainnet=venues.venue.name == "mainnet"),
-                mark=self._mark,
+                signer=signing.key.signer(is_mainnet=venues.venue.name == "mainnet"),
+                mark=signing.mark,
                 exchange=ExchangeClient(
                     venues.venue.base_url, session=venues.http, clock=clock, weights=venues.info.weights
                 ),
@@ -107,11 +125,9 @@ class Trading:
             runtime.on_action = self._executor.perform
             runtime.on_question = self._questions.ask
             feed.on_answer = self._executor.post_answered
-        self._heartbeat = Heartbeat(
-            config.root, tag, session_id=runtime.state.session.session_id, mono_ns=clock.mono_ns()
-        )
-        self._is_flat = asyncio.Event()
-        runtime.on_turn = self._turn_ended
+            session_id = runtime.state.session.session_id
+            self._heartbeat = Heartbeat(config.root, tag, session_id=session_id, mono_ns=clock.mono_ns())
+            runtime.on_turn = self._turn_ended
 
     def jobs(self) -> list[Coroutine[Any, Any, None]]:
         """Return what has to run as long as the session."""
@@ -143,19 +159,21 @@ class Trading:
         return _is_flat(state)
 
     async def close(self, *, is_flat: bool) -> None:
-        """Stop asking and sending; a watchdog takes over what is left open unless that was the policy."""
+        """Stop asking and sending; what is left open is for the next start, or for the watchdog."""
         if self._executor is not None:
             await self._executor.close()
         if self._questions is not None:
             await self._questions.close()
-        if is_flat or self._policy == "leave":
-            self._heartbeat.end()
-        self._heartbeat.close()
+        if self._heartbeat is not None:
+            if is_flat:
+                self._heartbeat.end()
+            self._heartbeat.close()
         if self._mark is not None:
             self._mark.close()
 
     def _turn_ended(self, mono_ns: int, seq: int) -> None:
-        self._heartbeat.beat(mono_ns, seq)
+        if self._heartbeat is not None:
+            self._heartbeat.beat(mono_ns, seq)
         if self._runtime.state.live.is_flattening and _is_flat(self._runtime.state):
             self._is_flat.set()
 

@@ -7,9 +7,11 @@ this module only moves bytes and time, and counts.
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 
 from streaming.core.errors import NotSent
 from streaming.core.events import ConnectionLost, ConnectionOpened, FrameMalformed, StopRequested
+from streaming.core.trading.events import ActionAnswered
 from streaming.hyperliquid.decode import SPOT_CONTEXT
 from streaming.hyperliquid.session import Action, Send, Session
 from streaming.shell.alarm import Alarm
@@ -24,6 +26,9 @@ _KINDS = ((b'"ping"', "ping"), (b'"unsubscribe"', "unsubscribe"), (b'"subscribe"
 RELEASE_S = 1.0
 """How long the next connection waits for a library to let go of the last one."""
 _SPOT_COINS_MAX = 1_000
+OnAnswer = Callable[[ActionAnswered], None]
+SHED_STEP = 2
+"""Rung of the degradation ladder from which optional streams are ended."""
 
 
 def kind_of(frame: bytes) -> str:
@@ -62,8 +67,10 @@ class Feed:
         self._closed: asyncio.Future[str] | None = None
         self._drop_reason = ""
         self._is_hostile = False
+        self.on_answer: OnAnswer = _ignored
         runtime.on_resubscribe = self._resubscribe
         runtime.on_reconnect = self._drop
+        runtime.on_ladder = self.shed
 
     async def run(self) -> None:
         """Connect, and connect again after each end, until cancelled."""
@@ -130,6 +137,19 @@ class Feed:
         )
         return reason
 
+    def send_post(self, frame: bytes) -> bool:
+        """Hand a post to the open connection; False when there is none, and then nothing left."""
+        if self._transport is None or self._drop_reason:
+            return False
+        self._transport.send(frame)
+        self._session.post_sent(self._clock.mono_ns())
+        return True
+
+    def shed(self, ladder_step: int) -> None:
+        """Do without the streams that no gate needs while the ladder says so (step 2 and above)."""
+        wanted = ladder_step < SHED_STEP
+        self._perform(self._session.keep_optional(is_wanted=wanted, now_mono_ns=self._clock.mono_ns()))
+
     def _opened(self) -> None:
         mono_ns, ts_ns = self._clock.mono_ns(), self._clock.ts_ns()
         actions = self._session.connection_opened(mono_ns)
@@ -146,6 +166,8 @@ class Feed:
         event = self._runtime.frame_received(raw, self._session.generation)
         if type(event) is FrameMalformed:
             self._malformed(event)
+        elif type(event) is ActionAnswered:
+            self.on_answer(event)
         actions = self._session.frame_received(event, event.recv_mono_ns)
         if actions:  # without any, deadlines only moved back: the alarm finds out when it rings
             self._perform(actions)
@@ -200,3 +222,7 @@ class Feed:
         if self._transport is not None and not self._drop_reason:
             self._drop_reason = reason
             self._transport.abort()
+
+
+def _ignored(_: ActionAnswered) -> None:
+    """Stand in until something is connected."""

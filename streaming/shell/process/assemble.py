@@ -10,6 +10,7 @@ from streaming.core.errors import PreflightRefused, RateLimited, VenueError
 from streaming.core.market import MarketSpec
 from streaming.core.registry import RegistryPlan
 from streaming.core.state import SessionInfo
+from streaming.core.trading.ready import USER_CHANNELS
 from streaming.core.units import NS_PER_S
 from streaming.hyperliquid.session import Session, Subscription
 from streaming.shell.config.schema import Config, config_hash
@@ -18,9 +19,6 @@ from streaming.shell.info.rest import InfoClient
 from streaming.shell.info.venues import venue_named
 from streaming.shell.process.version import code_version
 
-USER_CHANNELS = ("orderUpdates", "userFills")
-"""Subscribed with an account only; decoded, counted and kept, nothing acts on them before orders are sent."""
-
 
 def new_session_id(ts_ns: int) -> str:
     """Return a session id that sorts by its start."""
@@ -28,12 +26,13 @@ def new_session_id(ts_ns: int) -> str:
     return f"{moment:%Y%m%dT%H%M%S}{moment.microsecond // 1000:03d}-{secrets.token_hex(3)}"
 
 
-def session_info(config: Config, ts_ns: int) -> SessionInfo:
-    """Return the identity of a new run."""
+def session_info(config: Config, ts_ns: int, *, agent: str = "") -> SessionInfo:
+    """Return the identity of a new run; `agent` is the address that signs, if anything is signed."""
     return SessionInfo(
         session_id=new_session_id(ts_ns),
         venue=config.venue,
         account=config.account,
+        agent=agent,
         code_version=code_version(),
         config_hash=config_hash(config),
     )

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 
-from streaming.core.events import RateUseReported, StopRequested, WriterHealthReported
+from streaming.core.events import RateUseReported, StopRequested, TimerFired, WriterHealthReported
 from streaming.core.units import NS_PER_MS, NS_PER_S, ZERO
 from streaming.shell.clock import Clock
 from streaming.shell.journal.writer import JournalWriter
@@ -25,6 +25,8 @@ SYNC_LAG_MS_MAX = 1_000
 CLOCK_STEP_MS_MAX = 250
 VENUE_OFFSET_MS_WARN = 2_000
 REPORT_NS = 10 * NS_PER_S
+STEP_NS = NS_PER_S
+"""Without any other input the engine is stepped this often: its heartbeat must not depend on the feed."""
 _RATE_STEP = Decimal("0.05")
 _RATE_QUANTUM = Decimal("0.001")
 
@@ -76,6 +78,8 @@ class Health:
         self._report_writer(now_ns, is_healthy, sync_lag_ms, loop_lag_ms)
         self._report_rate(now_ns)
         self._watch_venue_offset()
+        if now_ns - self._runtime.state.event_mono_ns >= STEP_NS:
+            self._runtime.apply(TimerFired(recv_mono_ns=now_ns, recv_ts_ns=self._clock.ts_ns()))
         if not self._journal.is_healthy and not self._is_stop_requested:
             self._request_stop(now_ns)
 

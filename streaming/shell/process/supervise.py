@@ -3,8 +3,9 @@
 Start: lock → token → control port → venue's listings → journal → feed → API → projecting child. Nothing is sent to the
 venue's websocket before the lock, the preflight and the journal are there (I-30, I-19).
 
-End (L-5, ≤ 10 s): inputs stop, `SessionClosed` is the last one, the journal is closed, the child makes its last pass.
-A second signal shortens the waits. An unexpected exception sets the stop latch, is journaled, and ends with exit 70.
+End (L-5, ≤ 10 s): real positions are closed as the policy says, inputs stop, `SessionClosed` is the last one, the
+journal is closed, the child makes its last pass. A second signal shortens the waits. An unexpected exception sets the
+stop latch, is journaled, and ends with exit 70.
 """
 
 import asyncio
@@ -27,6 +28,7 @@ from streaming.core.engine import encode_snapshot, new_state
 from streaming.core.errors import StoreError
 from streaming.core.events import ArmRequested, SessionClosed, SpecsReceived, StopRequested
 from streaming.core.registry import RegistryPlan
+from streaming.core.trading.nonce import raise_floor
 from streaming.core.units import NS_PER_S
 from streaming.shell.clock import SystemClock
 from streaming.shell.config.load import Effective
@@ -35,6 +37,7 @@ from streaming.shell.control.api import ControlApi
 from streaming.shell.control.broadcast import Broadcast
 from streaming.shell.control.credential import load_or_create_token
 from streaming.shell.control.sidecar import RunningSidecar
+from streaming.shell.execution.trading import Trading, Venues, agent_key_of, signing_of
 from streaming.shell.feed.connection import Feed
 from streaming.shell.feed.transport import transport_factory
 from streaming.shell.info.registry import RegistryPoller
@@ -42,6 +45,7 @@ from streaming.shell.info.rest import InfoClient
 from streaming.shell.info.venues import venue_named
 from streaming.shell.journal.reader import last_state
 from streaming.shell.journal.writer import JournalWriter
+from streaming.shell.keys.agent_key import AgentKey
 from streaming.shell.process import assemble
 from streaming.shell.process.child import Child, watch_backlog
 from streaming.shell.process.crashloop import CrashLoop
@@ -56,10 +60,10 @@ from streaming.shell.telemetry.meter import Telemetry
 from streaming.shell.telemetry.metrics import Metrics
 from streaming.shell.telemetry.narrate import Narrator
 
-EXIT_OK, EXIT_STORE, EXIT_BUG = 0, 4, 70
-LAST_PASS_S = 7.0
+EXIT_OK, EXIT_STORE, EXIT_POSITION_LEFT, EXIT_BUG = 0, 4, 7, 70
+END_S = 9.0
 LAST_PASS_HURRIED_S = 1.0
-"""The rest of the 10 s is for our own part (L-5)."""
+"""From the signal to the end of the child's last pass; the rest of the 10 s is for our own part (L-5)."""
 BACKLOG_S = 5.0
 
 Announce = Callable[[Endpoint, RegistryPlan], None]
@@ -86,17 +90,30 @@ class Signals:
 class Parts:
     """Everything one session consists of, wired but not yet running."""
 
-    def __init__(self, loaded: Effective, plan: RegistryPlan, client: InfoClient, faults: Faults, tag: str) -> None:
+    def __init__(
+        self,
+        loaded: Effective,
+        plan: RegistryPlan,
+        client: InfoClient,
+        faults: Faults,
+        *,
+        tag: str,
+        key: AgentKey | None,
+        http: aiohttp.ClientSession,
+    ) -> None:
         """Open the journal and build the parts around it; raises `StoreError`."""
         self.note = FaultNote(loaded.config.root, tag)
         self.crash_loop = CrashLoop(loaded.config.root, tag)
         config = loaded.config
         self.clock = SystemClock()
-        self.session = assemble.session_info(config, self.clock.ts_ns())
+        self.session = assemble.session_info(config, self.clock.ts_ns(), agent="" if key is None else key.address)
         self.metrics = Metrics()
         self.telemetry = Telemetry(self.metrics, (spec.coin for spec in plan.specs))
         carried = last_state(config.root, config.venue, config.account)
         state = new_state(self.session, config.limits, plan.specs, carried=carried)
+        signing = signing_of(config, key, self.clock)
+        if signing is not None:
+            raise_floor(state.live.nonce, signing.mark.floor)
         self.journal = JournalWriter(
             config.root,
             self.session,
@@ -111,8 +128,9 @@ class Parts:
         self.runtime.on_outputs = self._decided
         subscriptions = assemble.subscriptions(config, plan.specs)
         ws_session = assemble.new_session(subscriptions)
+        venue = venue_named(config.venue, sim_port=config.sim_port)
         self.feed = Feed(
-            url=venue_named(config.venue, sim_port=config.sim_port).ws_url,
+            url=venue.ws_url,
             session=ws_session,
             subscription_count=len(subscriptions),
             new_transport=transport_factory(config.transport),
@@ -120,6 +138,16 @@ class Parts:
             clock=self.clock,
             telemetry=self.telemetry,
             faults=faults,
+        )
+        self.trading = Trading(
+            config,
+            signing,
+            venues=Venues(venue, http, client),
+            runtime=self.runtime,
+            feed=self.feed,
+            clock=self.clock,
+            faults=faults,
+            tag=tag,
         )
         self.poller = RegistryPoller(
             client,
@@ -167,6 +195,7 @@ class Supervisor:
         faults = Faults()
         loop.set_exception_handler(faults.loop_exception)
         signals = Signals(loop)
+        key = agent_key_of(config)
         with InstanceLock(config.root, config.venue, config.account) as lock:
             token = load_or_create_token(config.root)
             listener = bind_loopback(config.control_port, key="control_port")
@@ -178,7 +207,7 @@ class Supervisor:
                         return EXIT_OK
                     for warning in plan.warnings:
                         self._log.warning("preflight_noted", note=warning)
-                    parts = Parts(self._loaded, plan, client, faults, lock.tag)
+                    parts = Parts(self._loaded, plan, client, faults, tag=lock.tag, key=key, http=http)
                     api = self._api(parts, faults, token, listener.getsockname()[1])
                     runner = web.AppRunner(api.app(), access_log=None, shutdown_timeout=0.5, handle_signals=False)
                     await runner.setup()
@@ -212,25 +241,40 @@ class Supervisor:
             parts.child.run(),
             parts.crash_loop.watch(),
             self._watch(parts),
+            *parts.trading.jobs(),
         )
         tasks = [asyncio.create_task(_reported(job, faults)) for job in jobs]
         fault_task = asyncio.create_task(faults.first())
         end_task = asyncio.create_task(signals.ended.wait())
         await asyncio.wait({fault_task, end_task}, return_when=asyncio.FIRST_COMPLETED)
+        deadline_s = asyncio.get_running_loop().time() + END_S
+        is_flat = await self._flatten(parts, signals, fault_task)
         fault = fault_task.result() if fault_task.done() else None
         for task in (*tasks, fault_task, end_task):
             task.cancel()
         await asyncio.gather(*tasks, fault_task, end_task, return_exceptions=True)
         code = self._close_session(parts, fault, signals.reason)
-        timeout_s = LAST_PASS_HURRIED_S if signals.hurried.is_set() else LAST_PASS_S
+        await parts.trading.close(is_flat=is_flat)
+        if code == EXIT_OK and not is_flat:
+            code = EXIT_POSITION_LEFT
+        left_s = deadline_s - asyncio.get_running_loop().time()
+        timeout_s = LAST_PASS_HURRIED_S if signals.hurried.is_set() else max(LAST_PASS_HURRIED_S, left_s)
         await _hurried(parts.child.stop(timeout_s), signals)
         reason = signals.reason if fault is None else f"fault: {type(fault).__name__}"
         self._log.info("session_ended", exit_code=code, reason=reason)
         return code
 
+    async def _flatten(self, parts: Parts, signals: Signals, fault_task: asyncio.Task[BaseException]) -> bool:
+        """Get flat while everything still runs; after a fault nothing is decided any more, the watchdog has to."""
+        if fault_task.done():
+            live = parts.runtime.state.live
+            return not live.positions and not live.orders
+        return await parts.trading.flatten(signals.reason, signals.hurried)
+
     def _begin(self, parts: Parts, plan: RegistryPlan) -> None:
         """Apply the first inputs: what is listed, and what the sessions before this one left to say."""
         parts.telemetry.control_carried(parts.runtime.state.control)
+        parts.telemetry.trading.account_carried(parts.runtime.state.live)
         stamps = {"recv_mono_ns": parts.clock.mono_ns(), "recv_ts_ns": parts.clock.ts_ns()}
         parts.runtime.apply(SpecsReceived(**stamps, specs=plan.specs))
         if reason := parts.note.reason():

@@ -21,6 +21,7 @@ from streaming.core.engine import step as decide
 from streaming.core.errors import StoreError
 from streaming.core.events import LimitsReloaded, SessionClosed
 from streaming.core.state import EngineState
+from streaming.core.trading.effects import LiveOrderChanged
 from streaming.core.units import NS_PER_DAY
 from streaming.shell.journal import format as fmt
 from streaming.shell.journal.reader import (
@@ -266,6 +267,8 @@ def _kind(output: AnyOutput) -> str:
         return "GatesEvaluated.blocked" if output.is_blocked else "GatesEvaluated.passed"
     if isinstance(output, OrderChanged):
         return f"OrderChanged.{output.status}"
+    if isinstance(output, LiveOrderChanged):
+        return f"LiveOrderChanged.{output.order.status}"
     return type(output).__name__
 
 

@@ -5,6 +5,8 @@ asset id here is the asset id there. Size decimals of indices 6 to 13 and levera
 Rule 2: price, spread, depth, volume and open interest are rounded medians of public daily figures (2026-04 to 08).
 """
 
+from dataclasses import replace
+
 import msgspec
 
 from streaming.sim.scenario.characters import Character, Label
@@ -114,3 +116,19 @@ DEMO = Scenario(
     ),
     characters=_CHARACTERS,
 )
+
+DRILL_JUMP_RATE_H = 1_800.0
+DRILL_SLOW_DELAY_S = 3.0
+
+
+def _drilled(character: Character) -> Character:
+    # Oracle jumps every two seconds instead of every quarter of an hour, followed late: a day's opportunities in a
+    # minute. Nothing about it resembles a real market, and nothing has to: it is there to make orders.
+    if character.label is not Label.STALE_QUOTE:
+        return character
+    return msgspec.structs.replace(
+        character, jump_rate_h=DRILL_JUMP_RATE_H, slow_ratio=1.0, slow_delay_s=DRILL_SLOW_DELAY_S
+    )
+
+
+DRILL = replace(DEMO, name="drill", characters={coin: _drilled(item) for coin, item in _CHARACTERS.items()})

@@ -3,19 +3,20 @@
 from pathlib import Path
 
 from streaming.core.errors import ConfigError
-from streaming.sim.scenario.demo import DEMO
+from streaming.sim.scenario.demo import DEMO, DRILL
 from streaming.sim.scenario.draw import SHOWCASE_NAME, UNIVERSE_NAME, draw_showcase, draw_universe
 from streaming.sim.scenario.files import SUFFIX, read_scenario
 from streaming.sim.scenario.scenario import Scenario
 
-NAMES = (DEMO.name, UNIVERSE_NAME, SHOWCASE_NAME)
+_FIXED = {scenario.name: scenario for scenario in (DEMO, DRILL)}
+NAMES = (DEMO.name, DRILL.name, UNIVERSE_NAME, SHOWCASE_NAME)
 
 
 def load_scenario(name_or_path: str, *, seed: int) -> Scenario:
     """Return a built-in scenario by name, or read a file: whatever has a folder in it or ends in `.toml`.
 
     Args:
-        name_or_path: `demo`, `universe`, `showcase`, or the path of a TOML file.
+        name_or_path: `demo`, `drill`, `universe`, `showcase`, or the path of a TOML file.
         seed: Drawn universes follow from it.
 
     Raises:
@@ -31,6 +32,6 @@ def _built_in(name: str, seed: int) -> Scenario:
         return draw_universe(seed)
     if name == SHOWCASE_NAME:
         return draw_showcase(seed)
-    if name != DEMO.name:
+    if name not in _FIXED:
         raise ConfigError(f"--scenario: expected one of {', '.join(NAMES)} or a .toml file, found {name[:60]!r}")
-    return DEMO
+    return _FIXED[name]
