@@ -50,6 +50,8 @@ class Question(msgspec.Struct, kw_only=True):
     asked_mono_ns: int
     change_count: int
     """`LiveAccount.change_count` when it was asked: an answer that crossed a change proves nothing."""
+    venue_ts_ms: int
+    """`LiveAccount.venue_ts_ms` then: the answer is not older."""
 
 
 class Doubt(msgspec.Struct, kw_only=True):

@@ -146,7 +146,7 @@ def _answer_order(state: EngineState, out: list[AnyOutput], order: LiveOrder, st
             order = rest(state, out, order, status.oid)
             if order.tif is Tif.IOC:
                 queue_cancel(state, order)
-        case _ if order.status is not OrderStatus.RESTING:  # `waiting` and the like say nothing about the end
+        case _:  # `waiting` and the like: accepted, which says nothing about the end
             doubt(state, out, order, f"answered {status.kind}")
 
 

@@ -54,7 +54,7 @@ def resume_trading(state: EngineState, out: list[AnyOutput]) -> None:
     after_restart(live.losses, state.mono_ns, state.limits.losses)
     resume_doubts(state, out)
     live.is_latch_applied = False
-    state.must_settle = state.control.latch is not None
+    state.must_settle = state.must_settle or state.control.latch is not None
     for coin in live.positions:
         live.tracks[coin] = ExitTrack()
         schedule_exit(state, coin, state.mono_ns + RESUME_NS)

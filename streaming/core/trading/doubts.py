@@ -7,12 +7,14 @@ apart, a read of all fills without it, and our position unchanged in two agreein
 Rule 4: after 60 s without evidence trading stops and a human looks.
 """
 
+import msgspec
+
 from streaming.core.effects import AnyOutput
 from streaming.core.latch import set_latch
 from streaming.core.state import EngineState, TimerKind, schedule
-from streaming.core.trading.account import Doubt
+from streaming.core.trading.account import Doubt, Question
 from streaming.core.trading.events import OrderRead
-from streaming.core.trading.model import LiveOrder, OrderStatus, Tif
+from streaming.core.trading.model import LiveOrder, OrderStatus, Tif, VenueFill
 from streaming.core.trading.orders import DOUBT_AFTER_MS, change, doubt, queue_cancel, take_update
 from streaming.core.trading.questions import ask_account, ask_fills, ask_later, ask_order, take_answer
 from streaming.core.units import NS_PER_MS, NS_PER_S
@@ -59,6 +61,16 @@ def on_order_read(state: EngineState, event: OrderRead, out: list[AnyOutput]) ->
     _end_if_proved(state, out, order, found)
 
 
+def look_for_fills(state: EngineState, question: Question, fills: list[VenueFill]) -> None:
+    """Take a read of fills for every doubt that it covers: asked after its deadline, from its decision on."""
+    live = state.live
+    for cloid, found in live.doubts.items():
+        order = live.orders.get(cloid)
+        if order is not None and question.start_ts_ms <= order.decided_ts_ns // NS_PER_MS:
+            is_late = question.venue_ts_ms >= order.expires_ts_ms + DOUBT_AFTER_MS
+            found.is_fills_clean = is_late and all(fill.cloid != cloid for fill in fills)
+
+
 def count_agreement(state: EngineState, out: list[AnyOutput], *, is_agreeing: bool) -> None:
     """Take an account read, uncrossed by changes, for every doubt whose deadline has passed."""
     live = state.live
@@ -72,10 +84,14 @@ def count_agreement(state: EngineState, out: list[AnyOutput], *, is_agreeing: bo
 
 def resume_doubts(state: EngineState, out: list[AnyOutput]) -> None:
     """After a restart every order that is not over is in doubt, before anything else (F-54, F-55)."""
-    for order in list(state.live.orders.values()):
+    live = state.live
+    for cloid, order in list(live.orders.items()):
         if order.status is OrderStatus.IN_DOUBT:
-            schedule(state, state.mono_ns + ASK_AGAIN_MS * NS_PER_MS, TimerKind.DOUBT, order.cloid)
+            # Monotonic time may have begun anew: the minute until a human has to look begins with it.
+            live.orders[cloid] = msgspec.structs.replace(order, doubt_mono_ns=state.mono_ns)
+            schedule(state, state.mono_ns + ASK_AGAIN_MS * NS_PER_MS, TimerKind.DOUBT, cloid)
         elif order.is_over:
+            live.orders[cloid] = msgspec.structs.replace(order, answered_mono_ns=state.mono_ns)
             ask_later(state, TimerKind.FILLS, ASK_AGAIN_MS)
         else:
             doubt(state, out, order, "restart")

@@ -22,11 +22,22 @@ from streaming.core.trading.cloids import WATCHDOG_CLOID_PREFIX
 from streaming.core.trading.effects import LiveFillApplied, LivePositionChanged, LossesChanged, TradeClosed
 from streaming.core.trading.exit_rules import ExitBaseline, ExitTrack
 from streaming.core.trading.losses import copy_of, trade_closed
-from streaming.core.trading.model import LiveOrder, LivePosition, VenueFill
+from streaming.core.trading.model import LiveOrder, LivePosition, OrderStatus, VenueFill
 from streaming.core.trading.orders import credit_fill
 from streaming.core.units import BPS, NS_PER_MS, ZERO, quantize_bps
 
 SETTLEMENT, LIQUIDATION, FOREIGN, WATCHDOG = "settlement", "liquidation", "foreign", "watchdog"
+_WITHOUT_FILLS = frozenset(
+    {
+        OrderStatus.NEVER_ARRIVED,
+        OrderStatus.NOT_SENT,
+        OrderStatus.ABORTED,
+        OrderStatus.EXPIRED,
+        OrderStatus.UNFILLED,
+        OrderStatus.REJECTED,
+    }
+)
+"""What was proved of such an order forbids a fill: one that comes shows that a proof was none."""
 _VENUE_ACTS = ("Settlement", "Auto-Deleveraging")
 
 
@@ -47,6 +58,9 @@ def apply_fill(state: EngineState, out: list[AnyOutput], fill: VenueFill, source
     reason = order.reason if order is not None else _reason_of(fill)
     position = live.positions.get(fill.coin)
     _report_fill(state, out, fill, order, source, reason, is_reduction=_is_reduction(position, fill))
+    if order is not None and order.status in _WITHOUT_FILLS:
+        reason_against = f"evidence_contradicted: {fill.coin} {fill.cloid} was {order.status}, tid {fill.tid}"
+        set_latch(state, out, reason=reason_against, operator="engine")
     if order is not None:
         order = credit_fill(state, out, order, fill)
         live.rejection_weight = 0

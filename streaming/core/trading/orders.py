@@ -60,6 +60,8 @@ def change(
     check(status in TRANSITIONS[order.status], "I-03", cloid=order.cloid, status=order.status, next=status)
     changed = msgspec.structs.replace(order, status=status, **changes)
     _store(state, out, changed)
+    if _S.IN_DOUBT in (order.status, status):
+        state.must_settle = True  # readiness is told at the end of this step, before anything of it leaves
     if changed.is_over and not changed.is_settled:
         ask_later(state, TimerKind.FILLS, FILLS_DUE_MS)
     return changed

@@ -93,5 +93,6 @@ def _open(state: EngineState, kind: str, *, cloid: str = "", start_ts_ms: int = 
         start_ts_ms=start_ts_ms,
         asked_mono_ns=state.mono_ns,
         change_count=live.change_count,
+        venue_ts_ms=live.venue_ts_ms,
     )
     return live.question_count

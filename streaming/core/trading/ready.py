@@ -12,11 +12,11 @@ from streaming.core.state import EngineState, TimerKind
 from streaming.core.trading.account import AccountProof, has_doubt
 from streaming.core.trading.answers import lose_answers
 from streaming.core.trading.books import dex_of, post_funding, post_transfer
+from streaming.core.trading.doubts import look_for_fills
 from streaming.core.trading.effects import FillGapChecked, RecordBegan, TradingReadyChanged
 from streaming.core.trading.events import FillsRead, FillsReceived, FundingsReceived, TransfersReceived
 from streaming.core.trading.fills import apply_fill
 from streaming.core.trading.questions import RETRY_MS, ask_account, ask_fills, ask_later, take_answer
-from streaming.core.units import NS_PER_MS
 
 USER_CHANNELS = ("orderUpdates", "userFills", "userFundings", "userNonFundingLedgerUpdates")
 """What has to be acked; subscribed for the account that is traded."""
@@ -88,10 +88,7 @@ def on_fills_read(state: EngineState, event: FillsRead, out: list[AnyOutput]) ->
     known_count = sum(fill.tid in live.tids for fill in ours)
     in_time = sorted(ours, key=lambda fill: (fill.venue_ts_ms, fill.tid))
     applied_count = sum(apply_fill(state, out, fill, "gap") for fill in in_time)
-    for cloid, doubt in live.doubts.items():
-        order = live.orders.get(cloid)
-        if order is not None and event.start_ts_ms <= order.decided_ts_ns // NS_PER_MS:
-            doubt.is_fills_clean = all(fill.cloid != cloid for fill in ours)
+    look_for_fills(state, answer[0], ours)
     is_proved = known_count + applied_count == len(ours) and all(tid in live.tids for tid in live.snapshot_tids)
     if applied_count or not live.is_fills_proved:
         out.append(

@@ -13,7 +13,7 @@ from streaming.core.effects import AnyOutput
 from streaming.core.latch import set_latch
 from streaming.core.market import Side
 from streaming.core.state import EngineState, TimerKind
-from streaming.core.trading.account import is_quiet
+from streaming.core.trading.account import has_doubt, is_quiet
 from streaming.core.trading.books import dex_of
 from streaming.core.trading.doubts import count_agreement
 from streaming.core.trading.effects import AccountChecked, LivePositionChanged
@@ -46,7 +46,8 @@ def on_account_read(state: EngineState, event: AccountRead, out: list[AnyOutput]
     is_judged = is_unchanged and is_quiet(live)
     if is_judged:
         _judge(state, event, mismatches, out)
-    delay_ms = USUAL_MS if is_judged and live.proof.is_proved and live.proof.signature == "" else SOON_MS
+    is_proved = is_judged and live.proof.is_proved and live.proof.signature == ""
+    delay_ms = USUAL_MS if is_proved or has_doubt(live) else SOON_MS  # a doubt asks by its own clock
     ask_later(state, TimerKind.ACCOUNT, delay_ms)
     report_ready(state, out)
 

@@ -15,6 +15,7 @@ from streaming.core.trading.events import FlattenRequested
 from streaming.core.trading.exits import exit_all
 from streaming.core.trading.model import OrderStatus
 from streaming.core.trading.orders import change, queue_cancel
+from streaming.core.trading.ready import is_signing, report_ready
 
 
 def settle(state: EngineState, out: list[AnyOutput]) -> None:
@@ -26,6 +27,8 @@ def settle(state: EngineState, out: list[AnyOutput]) -> None:
         abort_entries(state, out, "stop_latch")
         stop_trading(state, out, "stop_latch")
     dispatch(state, out)
+    if is_signing(state):
+        report_ready(state, out)
 
 
 def on_flatten(state: EngineState, event: FlattenRequested, out: list[AnyOutput]) -> None:
