@@ -16,24 +16,7 @@ import msgspec
 from streaming.core.events import MarketAllowance, Phase, Trade
 from streaming.core.market import MarketSpec, Side
 from streaming.core.stamps import Output
-from streaming.core.trading.effects import (
-    AccountAsked,
-    AccountChecked,
-    ActionDecided,
-    ActionEnded,
-    FillGapChecked,
-    FillsAsked,
-    LadderChanged,
-    LiveFillApplied,
-    LiveOrderChanged,
-    LivePositionChanged,
-    LossesChanged,
-    MarketStopChanged,
-    OrderAsked,
-    RecordBegan,
-    TradeClosed,
-    TradingReadyChanged,
-)
+from streaming.core.trading.effects import LiveOutput
 
 
 class GateId(StrEnum):
@@ -390,22 +373,7 @@ AnyOutput = (
     | OrderChanged
     | FillApplied
     | PositionChanged
-    | LiveOrderChanged
-    | LiveFillApplied
-    | LivePositionChanged
-    | TradeClosed
-    | LossesChanged
-    | ActionDecided
-    | ActionEnded
-    | AccountAsked
-    | FillsAsked
-    | OrderAsked
-    | RecordBegan
-    | FillGapChecked
-    | AccountChecked
-    | TradingReadyChanged
-    | MarketStopChanged
-    | LadderChanged
+    | LiveOutput
     | LedgerPosted
     | MarketReadyChanged
     | ConnectionChanged

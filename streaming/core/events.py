@@ -18,22 +18,7 @@ import msgspec
 from streaming.core.limits import Limits
 from streaming.core.market import MarketSpec, MarketStatus
 from streaming.core.stamps import Event
-from streaming.core.trading.events import (
-    AccountRead,
-    ActionAnswered,
-    ActionNotSent,
-    ActionOutcomeUnknown,
-    ActionSent,
-    AddressBudgetRead,
-    FillsRead,
-    FillsReceived,
-    FlattenRequested,
-    FundingsReceived,
-    OrderRead,
-    OrderUpdatesReceived,
-    QueryFailed,
-    TransfersReceived,
-)
+from streaming.core.trading.events import LiveEvent
 
 
 class Phase(StrEnum):
@@ -289,19 +274,7 @@ AnyEvent = (
     | BookUpdated
     | TradesReceived
     | UserFrameReceived
-    | FillsReceived
-    | OrderUpdatesReceived
-    | FundingsReceived
-    | TransfersReceived
-    | ActionAnswered
-    | ActionSent
-    | ActionNotSent
-    | ActionOutcomeUnknown
-    | AccountRead
-    | FillsRead
-    | OrderRead
-    | QueryFailed
-    | AddressBudgetRead
+    | LiveEvent
     | ConnectionOpened
     | ConnectionLost
     | SubscriptionAcked
@@ -320,6 +293,5 @@ AnyEvent = (
     | PhaseRequested
     | SpecApproved
     | LimitsReloaded
-    | FlattenRequested
     | SessionClosed
 )

@@ -320,6 +320,8 @@ def test_subscriptions_gates_first_then_the_rest_then_the_account() -> None:
         ("trades", False),
         ("orderUpdates", False),
         ("userFills", False),
+        ("userFundings", False),
+        ("userNonFundingLedgerUpdates", False),
     ]
     assert {item.user for item in plan[4:]} == {account}
     assert len(subscriptions(Config(), specs)) == 4

@@ -19,6 +19,8 @@ from streaming.core.units import ZERO
 
 RECENT_COUNT_MAX = 200
 """Settled orders that are remembered."""
+MONEY_COUNT_MAX = 5_000
+"""Funding payments and transfers that are remembered: more than a snapshot of the venue holds."""
 TID_COUNT_MAX = 5_000
 """Trade ids that are remembered; older fills count as known by their time."""
 
@@ -99,8 +101,10 @@ class LiveAccount(msgspec.Struct, kw_only=True):
     fills_from_ts_ms: int = 0
     """Fills before this are none of ours to count; 0 until the first connection."""
     last_fill_ts_ms: int = 0
-    transfer_references: list[str] = []
-    funding_keys: list[str] = []
+    cash_from_ts_ms: dict[str, int] = {}
+    """Dex → venue time of the read that gave its start: money that moved until then is in it."""
+    money_keys: dict[str, int] = {}
+    """Posting of a funding payment or transfer → its venue time, of those that were seen."""
     # actions
     budget: ActionBudget = msgspec.field(default_factory=ActionBudget)
     actions: dict[int, ActionUnderWay] = {}
@@ -216,6 +220,16 @@ def know_tid(live: LiveAccount, tid: int, venue_ts_ms: int) -> bool:
     live.last_fill_ts_ms = max(live.last_fill_ts_ms, venue_ts_ms)
     if len(live.tids) > TID_COUNT_MAX:
         _forget_oldest(live)
+    return True
+
+
+def know_money(live: LiveAccount, key: str, venue_ts_ms: int) -> bool:
+    """Take note of a funding payment or transfer; False when it was known."""
+    if key in live.money_keys:
+        return False
+    live.money_keys[key] = venue_ts_ms
+    if len(live.money_keys) > MONEY_COUNT_MAX:
+        del live.money_keys[min(live.money_keys, key=lambda known: live.money_keys[known])]
     return True
 
 

@@ -60,18 +60,27 @@ def post_fill(
 def post_funding(state: EngineState, out: list[AnyOutput], funding: Funding) -> None:
     """Post one funding payment; > 0 was received."""
     currency = _collateral(state, funding.coin)
-    posting_id = f"{funding.coin}-funding-{funding.venue_ts_ms}"
     legs = (("cash", funding.amount), ("funding", -funding.amount))
-    _post(state, out, funding.coin, posting_id, currency, "funding", legs)
+    _post(state, out, funding.coin, funding_key(funding), currency, "funding", legs)
     _book(state, funding.coin, funding.amount)
 
 
 def post_transfer(state: EngineState, out: list[AnyOutput], transfer: Transfer) -> None:
-    """Post money that came or went for another reason than trading (F-46)."""
+    """Post money that came or went for another reason than trading (F-46); its market is the dex without a name."""
+    coin = f"{transfer.dex}:" if transfer.dex else ""
     legs = (("cash", transfer.amount), ("transfers", -transfer.amount))
-    _post(state, out, "", f"transfer-{transfer.reference}-{transfer.dex}", "USDC", transfer.kind, legs)
-    if transfer.dex in state.live.cash:
-        state.live.cash[transfer.dex] += transfer.amount
+    _post(state, out, coin, transfer_key(transfer), "USDC", transfer.kind, legs)
+    _book(state, coin, transfer.amount)
+
+
+def funding_key(funding: Funding) -> str:
+    """Return the posting of a funding payment."""
+    return f"{funding.coin}-funding-{funding.venue_ts_ms}"
+
+
+def transfer_key(transfer: Transfer) -> str:
+    """Return the posting of a transfer; a move between two of our own dexes is two of one reference."""
+    return f"transfer-{transfer.reference}-{transfer.dex}-{transfer.amount}"
 
 
 def dex_of(coin: str) -> str:

@@ -154,6 +154,8 @@ class AccountChecked(Output, frozen=True, gc=False, tag=True, kw_only=True):
     venue_cash: Decimal
     expected_cash: Decimal | None
     """None until two agreeing reads gave the starting point."""
+    cash_from_ts_ms: int = 0
+    """Venue time of that starting point; 0 while there is none."""
     difference: Decimal
     position_mismatches: tuple[str, ...]
     """`coin: ours x, venue y`, empty when they agree."""
@@ -183,3 +185,24 @@ class LadderChanged(Output, frozen=True, gc=False, tag=True, kw_only=True):
 
     step: int
     reason: str
+
+
+LiveOutput = (
+    AccountAsked
+    | AccountChecked
+    | ActionDecided
+    | ActionEnded
+    | FillGapChecked
+    | FillsAsked
+    | LadderChanged
+    | LiveFillApplied
+    | LiveOrderChanged
+    | LivePositionChanged
+    | LossesChanged
+    | MarketStopChanged
+    | OrderAsked
+    | RecordBegan
+    | TradeClosed
+    | TradingReadyChanged
+)
+"""Every output of this module."""

@@ -123,3 +123,22 @@ class FlattenRequested(Event, frozen=True, gc=False, tag=True, kw_only=True):
     command_id: int
     reason: str
     operator: str
+
+
+LiveEvent = (
+    AccountRead
+    | ActionAnswered
+    | ActionNotSent
+    | ActionOutcomeUnknown
+    | ActionSent
+    | AddressBudgetRead
+    | FillsRead
+    | FillsReceived
+    | FlattenRequested
+    | FundingsReceived
+    | OrderRead
+    | OrderUpdatesReceived
+    | QueryFailed
+    | TransfersReceived
+)
+"""Every input of this module."""

@@ -21,8 +21,8 @@ from streaming.core.trading.books import post_fill
 from streaming.core.trading.cloids import WATCHDOG_CLOID_PREFIX
 from streaming.core.trading.effects import LiveFillApplied, LivePositionChanged, LossesChanged, TradeClosed
 from streaming.core.trading.exit_rules import ExitBaseline, ExitTrack
-from streaming.core.trading.losses import copy_of, trade_closed
-from streaming.core.trading.model import LiveOrder, LivePosition, OrderStatus, VenueFill
+from streaming.core.trading.losses import copy_of, cost_booked, trade_closed
+from streaming.core.trading.model import Funding, LiveOrder, LivePosition, OrderStatus, VenueFill
 from streaming.core.trading.orders import credit_fill
 from streaming.core.units import BPS, NS_PER_MS, ZERO, quantize_bps
 
@@ -228,6 +228,20 @@ def _close_trade(
     )
     losses = state.live.losses
     latch = trade_closed(losses, position.coin, position.net_pnl, state.ts_ns, state.mono_ns, state.limits.losses)
+    report_losses(state, out)
+    if latch:
+        set_latch(state, out, reason=latch, operator="engine")
+
+
+def credit_funding(state: EngineState, out: list[AnyOutput], funding: Funding) -> None:
+    """Let a funding payment count in the result of its position, or in the day's where that is closed (F-118)."""
+    position = state.live.positions.get(funding.coin)
+    if position is not None:
+        changed = msgspec.structs.replace(position, funding=position.funding + funding.amount)
+        state.live.positions[funding.coin] = changed
+        _report_position(state, out, funding.coin, changed, realised=ZERO, reason="funding")
+        return
+    latch = cost_booked(state.live.losses, funding.coin, funding.amount, state.ts_ns, state.limits.losses)
     report_losses(state, out)
     if latch:
         set_latch(state, out, reason=latch, operator="engine")

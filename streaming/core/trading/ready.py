@@ -9,18 +9,17 @@ Rule 3: the very first snapshot of an account is where its record begins: what i
 
 from streaming.core.effects import AnyOutput
 from streaming.core.state import EngineState, TimerKind
-from streaming.core.trading.account import AccountProof, has_doubt
+from streaming.core.trading.account import AccountProof, has_doubt, know_money
 from streaming.core.trading.answers import lose_answers
-from streaming.core.trading.books import dex_of, post_funding, post_transfer
+from streaming.core.trading.books import dex_of, funding_key, post_funding, post_transfer, transfer_key
 from streaming.core.trading.doubts import look_for_fills
 from streaming.core.trading.effects import FillGapChecked, RecordBegan, TradingReadyChanged
 from streaming.core.trading.events import FillsRead, FillsReceived, FundingsReceived, TransfersReceived
-from streaming.core.trading.fills import apply_fill
+from streaming.core.trading.fills import apply_fill, credit_funding
 from streaming.core.trading.questions import RETRY_MS, ask_account, ask_fills, ask_later, take_answer
 
 USER_CHANNELS = ("orderUpdates", "userFills", "userFundings", "userNonFundingLedgerUpdates")
 """What has to be acked; subscribed for the account that is traded."""
-_KEY_COUNT_MAX = 500
 
 
 def is_signing(state: EngineState) -> bool:
@@ -111,35 +110,37 @@ def on_fills_read(state: EngineState, event: FillsRead, out: list[AnyOutput]) ->
 
 
 def on_fundings(state: EngineState, event: FundingsReceived, out: list[AnyOutput]) -> None:
-    """Post funding payments once; a snapshot holds those of the past, which the first account read accounts for."""
+    """Post funding payments once (F-49); those that a snapshot brings are the ones that we missed."""
     live = state.live
     if event.generation != state.live_generation:
         state.stale_frame_count += 1
         return
     for funding in event.fundings:
-        key = f"{funding.coin}-{funding.venue_ts_ms}"
-        if key in live.funding_keys:
-            continue
-        live.funding_keys = [*live.funding_keys[-_KEY_COUNT_MAX:], key]
-        if not event.is_snapshot:
-            post_funding(state, out, funding)
+        is_new = know_money(live, funding_key(funding), funding.venue_ts_ms)
+        if is_new and _is_counted(state, dex_of(funding.coin), funding.venue_ts_ms, is_snapshot=event.is_snapshot):
             live.change_count += 1
+            post_funding(state, out, funding)
+            credit_funding(state, out, funding)
 
 
 def on_transfers(state: EngineState, event: TransfersReceived, out: list[AnyOutput]) -> None:
-    """Post transfers once (F-46); a snapshot holds those of the past."""
+    """Post transfers once (F-46); those that a snapshot brings are the ones that we missed."""
     live = state.live
     if event.generation != state.live_generation:
         state.stale_frame_count += 1
         return
     for transfer in event.transfers:
-        key = f"{transfer.reference}-{transfer.dex}-{transfer.amount}-{transfer.venue_ts_ms}"
-        if key in live.transfer_references:  # a move between two of our own dexes is two transfers of one reference
-            continue
-        live.transfer_references = [*live.transfer_references[-_KEY_COUNT_MAX:], key]
-        if not event.is_snapshot and any(dex_of(coin) == transfer.dex for coin in state.markets):
-            post_transfer(state, out, transfer)
+        is_ours = any(dex_of(coin) == transfer.dex for coin in state.markets)
+        is_new = is_ours and know_money(live, transfer_key(transfer), transfer.venue_ts_ms)
+        if is_new and _is_counted(state, transfer.dex, transfer.venue_ts_ms, is_snapshot=event.is_snapshot):
             live.change_count += 1
+            post_transfer(state, out, transfer)
+
+
+def _is_counted(state: EngineState, dex: str, venue_ts_ms: int, *, is_snapshot: bool) -> bool:
+    # What moved before the read that our account of the cash began with is in it already.
+    from_ts_ms = state.live.cash_from_ts_ms.get(dex)
+    return not is_snapshot if from_ts_ms is None else venue_ts_ms > from_ts_ms
 
 
 def report_ready(state: EngineState, out: list[AnyOutput]) -> None:

@@ -85,6 +85,7 @@ def _judge(
                 dex=account.dex,
                 venue_cash=quantize_ntl(account.cash),
                 expected_cash=state.live.cash.get(account.dex),
+                cash_from_ts_ms=state.live.cash_from_ts_ms.get(account.dex, 0),
                 difference=difference,
                 position_mismatches=mismatches[account.dex],
                 is_judged=True,
@@ -128,6 +129,7 @@ def _check_cash(state: EngineState, account: DexAccount) -> tuple[Decimal, bool]
     if expected is None:
         if proof.cash_seen.get(account.dex) == cash:
             live.cash[account.dex], live.turnover[account.dex] = cash, ZERO
+            live.cash_from_ts_ms[account.dex] = account.venue_ts_ms
         proof.cash_seen[account.dex] = cash
         return ZERO, False
     difference = quantize_ntl(cash - expected)

@@ -10,7 +10,7 @@ from typing import Any
 from streaming.core.effects import LedgerPosted
 from streaming.core.ledger import currency_of
 from streaming.core.state import EngineState
-from streaming.core.trading.account import LiveAccount, know_tid, remember_order
+from streaming.core.trading.account import LiveAccount, know_money, know_tid, remember_order
 from streaming.core.trading.books import MODE, dex_of
 from streaming.core.trading.effects import (
     AccountChecked,
@@ -23,7 +23,7 @@ from streaming.core.trading.effects import (
 )
 from streaming.core.trading.losses import copy_of
 from streaming.core.trading.nonce import NonceState, raise_floor
-from streaming.core.units import ZERO
+from streaming.core.units import NS_PER_MS, ZERO
 
 
 def carried_account(live: LiveAccount) -> LiveAccount:
@@ -36,6 +36,8 @@ def carried_account(live: LiveAccount) -> LiveAccount:
         losses=copy_of(live.losses),
         cash=dict(live.cash),
         turnover=dict(live.turnover),
+        cash_from_ts_ms=dict(live.cash_from_ts_ms),
+        money_keys=dict(live.money_keys),
         tids=dict(live.tids),
         fills_from_ts_ms=live.fills_from_ts_ms,
         last_fill_ts_ms=live.last_fill_ts_ms,
@@ -45,6 +47,8 @@ def carried_account(live: LiveAccount) -> LiveAccount:
 
 def fold_live_ledger(state: EngineState, output: LedgerPosted) -> None:
     """Move our account of the venue's cash as the posting did."""
+    if output.mode == MODE and output.account in {"funding", "transfers"}:
+        know_money(state.live, output.posting_id, output.ts_ns // NS_PER_MS)
     if output.mode != MODE or output.account not in {"cash", "position"}:
         return
     dex = dex_of(output.coin)
@@ -92,9 +96,15 @@ def _fold_record(state: EngineState, output: RecordBegan) -> None:
 
 
 def _fold_check(state: EngineState, output: AccountChecked) -> None:
-    if output.expected_cash is not None:
-        state.live.cash[output.dex] = output.expected_cash
-        state.live.turnover.setdefault(output.dex, ZERO)
+    live = state.live
+    if output.expected_cash is None:
+        live.cash.pop(output.dex, None)
+        live.cash_from_ts_ms.pop(output.dex, None)
+        return
+    if live.cash_from_ts_ms.get(output.dex) != output.cash_from_ts_ms:  # a new starting point
+        live.cash_from_ts_ms[output.dex] = output.cash_from_ts_ms
+        live.turnover[output.dex] = ZERO
+    live.cash[output.dex] = output.expected_cash
 
 
 LIVE_FOLDS: dict[type, Callable[[EngineState, Any], None]] = {

@@ -11,10 +11,8 @@ stop latch, is journaled, and ends with exit 70.
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from decimal import Decimal
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import aiohttp
@@ -23,42 +21,22 @@ from aiohttp import web
 
 from streaming.contracts.control import STATUS_FILE, Endpoint
 from streaming.contracts.paths import control_folder, journal_folder
-from streaming.core.effects import AnyOutput
-from streaming.core.engine import encode_snapshot, new_state
 from streaming.core.errors import StoreError
 from streaming.core.events import ArmRequested, SessionClosed, SpecsReceived, StopRequested
 from streaming.core.registry import RegistryPlan
-from streaming.core.trading.nonce import raise_floor
 from streaming.core.units import NS_PER_S
-from streaming.shell.clock import SystemClock
 from streaming.shell.config.load import Effective
-from streaming.shell.config.schema import config_json
 from streaming.shell.control.api import ControlApi
-from streaming.shell.control.broadcast import Broadcast
 from streaming.shell.control.credential import load_or_create_token
 from streaming.shell.control.sidecar import RunningSidecar
-from streaming.shell.execution.trading import Trading, Venues, agent_key_of, signing_of
-from streaming.shell.feed.connection import Feed
-from streaming.shell.feed.transport import transport_factory
-from streaming.shell.info.registry import RegistryPoller
-from streaming.shell.info.rest import InfoClient
-from streaming.shell.info.venues import venue_named
-from streaming.shell.journal.reader import last_state
-from streaming.shell.journal.writer import JournalWriter
-from streaming.shell.keys.agent_key import AgentKey
+from streaming.shell.execution.trading import agent_key_of
 from streaming.shell.process import assemble
-from streaming.shell.process.child import Child, watch_backlog
-from streaming.shell.process.crashloop import CrashLoop
-from streaming.shell.process.fault_note import FaultNote
+from streaming.shell.process.child import watch_backlog
 from streaming.shell.process.faults import Faults
-from streaming.shell.process.health import Health
 from streaming.shell.process.lock import InstanceLock
+from streaming.shell.process.parts import Ground, Parts
 from streaming.shell.process.sockets import LOOPBACK, bind_loopback
-from streaming.shell.runtime import Runtime
 from streaming.shell.telemetry.logs import StderrWriter, bind_session, get_logger
-from streaming.shell.telemetry.meter import Telemetry
-from streaming.shell.telemetry.metrics import Metrics
-from streaming.shell.telemetry.narrate import Narrator
 
 EXIT_OK, EXIT_STORE, EXIT_POSITION_LEFT, EXIT_BUG = 0, 4, 7, 70
 END_S = 9.0
@@ -85,93 +63,6 @@ class Signals:
             self.hurried.set()
         self.reason = name.lower()
         self.ended.set()
-
-
-class Parts:
-    """Everything one session consists of, wired but not yet running."""
-
-    def __init__(
-        self,
-        loaded: Effective,
-        plan: RegistryPlan,
-        client: InfoClient,
-        faults: Faults,
-        *,
-        tag: str,
-        key: AgentKey | None,
-        http: aiohttp.ClientSession,
-    ) -> None:
-        """Open the journal and build the parts around it; raises `StoreError`."""
-        self.note = FaultNote(loaded.config.root, tag)
-        self.crash_loop = CrashLoop(loaded.config.root, tag)
-        config = loaded.config
-        self.clock = SystemClock()
-        self.session = assemble.session_info(config, self.clock.ts_ns(), agent="" if key is None else key.address)
-        self.metrics = Metrics()
-        self.telemetry = Telemetry(self.metrics, (spec.coin for spec in plan.specs))
-        carried = last_state(config.root, config.venue, config.account)
-        state = new_state(self.session, config.limits, plan.specs, carried=carried)
-        signing = signing_of(config, key, self.clock)
-        if signing is not None:
-            raise_floor(state.live.nonce, signing.mark.floor)
-        self.journal = JournalWriter(
-            config.root,
-            self.session,
-            segment_bytes_max=config.journal_segment_bytes_max,
-            segment_age_s_max=config.journal_segment_age_s_max,
-            clock=self.clock,
-        )
-        self.journal.open(encode_snapshot(state), config_json(config), plan.specs)
-        self.runtime = Runtime(state=state, journal=self.journal, clock=self.clock, telemetry=self.telemetry)
-        self.broadcast = Broadcast(self.metrics)
-        self.narrator = Narrator()
-        self.runtime.on_outputs = self._decided
-        subscriptions = assemble.subscriptions(config, plan.specs)
-        ws_session = assemble.new_session(subscriptions)
-        venue = venue_named(config.venue, sim_port=config.sim_port)
-        self.feed = Feed(
-            url=venue.ws_url,
-            session=ws_session,
-            subscription_count=len(subscriptions),
-            new_transport=transport_factory(config.transport),
-            runtime=self.runtime,
-            clock=self.clock,
-            telemetry=self.telemetry,
-            faults=faults,
-        )
-        self.trading = Trading(
-            config,
-            signing,
-            venues=Venues(venue, http, client),
-            runtime=self.runtime,
-            feed=self.feed,
-            clock=self.clock,
-            faults=faults,
-            tag=tag,
-        )
-        self.poller = RegistryPoller(
-            client,
-            config.dexes,
-            config.account or None,
-            watched=plan.specs,
-            emit=self.runtime.apply,
-            clock=self.clock,
-            random=Random(self.session.session_id),  # noqa: S311 - jitter, no secret
-            coins=config.coins,
-        )
-
-        def rate_uses(now_mono_ns: int) -> Mapping[str, Decimal]:
-            return {"messages": ws_session.message_use_ratio(now_mono_ns), "ip_weight": client.use_ratio()}
-
-        self.health = Health(
-            runtime=self.runtime, journal=self.journal, clock=self.clock, metrics=self.metrics, rate_uses=rate_uses
-        )
-        self.child = _projection(loaded, self.session.session_id, self.metrics)
-
-    def _decided(self, outputs: Sequence[AnyOutput]) -> None:
-        """Tell log and readers what was decided and written down."""
-        self.narrator.tell(outputs)
-        self.broadcast.publish(outputs)
 
 
 class Supervisor:
@@ -207,7 +98,8 @@ class Supervisor:
                         return EXIT_OK
                     for warning in plan.warnings:
                         self._log.warning("preflight_noted", note=warning)
-                    parts = Parts(self._loaded, plan, client, faults, tag=lock.tag, key=key, http=http)
+                    ground = Ground(self._loaded, plan, client, http, faults, key, lock.tag)
+                    parts = Parts(ground)
                     api = self._api(parts, faults, token, listener.getsockname()[1])
                     runner = web.AppRunner(api.app(), access_log=None, shutdown_timeout=0.5, handle_signals=False)
                     await runner.setup()
@@ -347,14 +239,6 @@ class Supervisor:
 
 def _endpoint_path(root: Path) -> Path:
     return control_folder(root) / STATUS_FILE
-
-
-def _projection(loaded: Effective, session_id: str, metrics: Metrics) -> Child:
-    config = loaded.config
-    whose = ["--root", str(config.root), "--venue", config.venue, "--session", session_id]
-    bounds = ["--keep-bytes", str(config.retention_bytes_max), "--keep-days", str(config.retention_days_max)]
-    once = ["-m", "streaming.shell.tables.follow", *whose, "--parent", str(os.getpid())]
-    return Child([*once, "--follow", *bounds], metrics, last_pass=once)
 
 
 async def _reported(job: Coroutine[Any, Any, None], faults: Faults) -> None:

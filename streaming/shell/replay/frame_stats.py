@@ -14,6 +14,7 @@ import numpy as np
 
 from streaming.contracts.paths import day_of
 from streaming.core import events as ev
+from streaming.core.trading import events as live
 from streaming.core.effects import AnyOutput, EpisodeEnded, GatesEvaluated, SignalRaised
 from streaming.core.market import Side
 from streaming.core.units import NS_PER_MS
@@ -26,6 +27,11 @@ _CHANNELS: dict[type, str] = {
     ev.TradesReceived: "trades",
     ev.SubscriptionAcked: "subscriptionResponse",
     ev.VenueErrorReceived: "error",
+    live.FillsReceived: "userFills",
+    live.OrderUpdatesReceived: "orderUpdates",
+    live.FundingsReceived: "userFundings",
+    live.TransfersReceived: "userNonFundingLedgerUpdates",
+    live.ActionAnswered: "post",
 }
 
 
