@@ -14,9 +14,9 @@ import numpy as np
 
 from streaming.contracts.paths import day_of
 from streaming.core import events as ev
-from streaming.core.trading import events as live
 from streaming.core.effects import AnyOutput, EpisodeEnded, GatesEvaluated, SignalRaised
 from streaming.core.market import Side
+from streaming.core.trading import events as live
 from streaming.core.units import NS_PER_MS
 
 _UNKNOWN = "unknown:"
