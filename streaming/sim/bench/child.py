@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
@@ -17,6 +17,7 @@ from typing import IO
 from streaming.core.errors import ConfigError, Hip3Error
 
 END_S = 15.0
+_EXIT_S = 2.0
 _TAIL_BYTES = 2_000
 _DROPPED = ("hip3_", "http_proxy", "https_proxy", "all_proxy")
 
@@ -61,6 +62,8 @@ class Child:
         """
         line = b"" if self._process.stdout is None else self._process.stdout.readline()
         if not line:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_EXIT_S)  # it closed its stdout a moment before it ends
             raise self.failure("expected a line on stdout")
         return line
 

@@ -95,5 +95,6 @@ async def _sidecar(stack: AsyncExitStack, folder: Path, name: str, markets: Sequ
     sidecar = await stack.enter_async_context(running_sidecar(folder, name, port, settings(folder, who)))
     await sidecar.ready(len(markets))
     await approve(sidecar, markets, who)
+    await sidecar.ready_to_trade()
     await lane.settle()
     return lane

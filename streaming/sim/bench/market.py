@@ -10,6 +10,11 @@ from dataclasses import dataclass
 DEX = "xyz"
 ASSET_BASE = 110_000
 """Asset id of the first market of the first builder dex."""
+ALWAYS_OPEN = (
+    "ADA", "BCH", "BNB", "BTC", "DOGE", "ENA", "ETH", "HYPE", "IP", "LINK", "LIT", "LTC", "PUMP", "SOL", "SUI", "USDE",
+    "XMR", "XPL", "XRP", "ZEC",
+)  # fmt: skip
+"""Names whose underlying trades at every hour: a sidecar with defaults enters no other at the wrong one."""
 SZ_DECIMALS = 2
 TOUCH_SZ = "2000.0"
 TICK_COUNT = 256
@@ -42,7 +47,8 @@ class BenchMarket:
     @property
     def coin(self) -> str:
         """Full name."""
-        return f"{DEX}:B{self.index:03d}"
+        name = ALWAYS_OPEN[self.index] if self.index < len(ALWAYS_OPEN) else f"B{self.index:03d}"
+        return f"{DEX}:{name}"
 
     @property
     def asset_id(self) -> int:

@@ -9,7 +9,7 @@ import json
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -52,12 +52,15 @@ class Sidecar:
         Raises:
             ChildFailed: It ended, or it took too long.
         """
-        try:
-            async with asyncio.timeout(READY_S):
-                while (await self.status()).ready_count < market_count:  # noqa: ASYNC110 - another process tells nobody
-                    await asyncio.sleep(_POLL_S)
-        except (TimeoutError, OSError) as error:
-            raise self.child.failure(f"expected {market_count} markets to become ready in {READY_S:g} s") from error
+        await self._until(lambda: self._has_markets(market_count), f"{market_count} markets to become ready")
+
+    async def ready_to_trade(self) -> None:
+        """Wait until its picture of the account is proved.
+
+        Raises:
+            ChildFailed: It ended, or it took too long.
+        """
+        await self._until(self._is_proved, "the account to be proved")
 
     async def put_rotation(self, raw: bytes) -> tuple[str, ...]:
         """Push the first rotation of its warehouse; returns why it was refused, empty when it is in force."""
@@ -74,6 +77,20 @@ class Sidecar:
         """Return the seconds of a core used so far: by the process itself, and by its children."""
         pid = self.child.pid
         return cpu_s(pid), sum(map(cpu_s, children_of(pid)))
+
+    async def _has_markets(self, count: int) -> bool:
+        return (await self.status()).ready_count >= count
+
+    async def _is_proved(self) -> bool:
+        return (await self.metrics()).get("hip3_trading_ready") == 1
+
+    async def _until(self, holds: Callable[[], Awaitable[bool]], what: str) -> None:
+        try:
+            async with asyncio.timeout(READY_S):
+                while not await holds():  # noqa: ASYNC110 - another process tells nobody
+                    await asyncio.sleep(_POLL_S)
+        except (TimeoutError, OSError) as error:
+            raise self.child.failure(f"expected {what} in {READY_S:g} s") from error
 
     def _get(self, path: str) -> bytes:
         return self._read(urllib.request.Request(self._url + path))  # noqa: S310 - loopback

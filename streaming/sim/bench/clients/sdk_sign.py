@@ -24,7 +24,7 @@ def main() -> None:
 
     def make() -> str:
         request = {
-            "coin": "xyz:B000",
+            "coin": "xyz:ADA",
             "is_buy": True,
             "sz": float(sz),
             "limit_px": float(px),
