@@ -14,6 +14,7 @@ from streaming.core.events import BboUpdated, BookUpdated, CtxUpdated
 from streaming.core.market import BookClass
 from streaming.core.paper import release_consumption
 from streaming.core.readiness import progress, request_reconnect
+from streaming.core.spread import shock_ratio_of
 from streaming.core.state import EngineState, MarketState, Readiness
 from streaming.core.trading.exits import judge_exit
 from streaming.core.trading.losses import oracle_moved
@@ -152,7 +153,7 @@ def _observe_spread(state: EngineState, market: MarketState, spread: Decimal) ->
     limits = state.limits.gates
     market.spread_count += 1
     market.spread_reference_px = mean
-    bound = limits.spread_shock_ratio_max * mean
+    bound = shock_ratio_of(market, limits) * mean
     if spread > bound:
         if market.spread_count > limits.spread_ewma_count_min:
             level = 2 if spread > bound + bound else 1

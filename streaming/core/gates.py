@@ -16,6 +16,7 @@ from streaming.core.effects import GateId, GateResult, GateStatus
 from streaming.core.errors import check
 from streaming.core.limits import GateLimits
 from streaming.core.market import BookClass
+from streaming.core.spread import shock_ratio_of
 from streaming.core.state import GATE_COUNT, MarketState
 from streaming.core.units import BPS, NS_PER_MS, ONE, ZERO, quantize_bps, quantize_ewma, quantize_ntl
 
@@ -91,7 +92,7 @@ def spread_shock(market: MarketState, now_mono_ns: int, limits: GateLimits) -> G
 def _spread(market: MarketState, now_mono_ns: int, limits: GateLimits, _: GateStatus) -> Seen:  # noqa: ARG001
     if market.book_class is not _VALID or market.spread_count < limits.spread_ewma_count_min:
         return _UNKNOWN
-    return market.spread_px, quantize_ewma(limits.spread_shock_ratio_max * market.spread_reference_px)
+    return market.spread_px, quantize_ewma(shock_ratio_of(market, limits) * market.spread_reference_px)
 
 
 def _is_status_known(market: MarketState, now_mono_ns: int, limits: GateLimits) -> bool:

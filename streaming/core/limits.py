@@ -40,7 +40,11 @@ class GateLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     mark_mid_divergence_bps_max: Bps = Decimal(50)
     """Gate 2: distance of mark and mid."""
     spread_shock_ratio_max: Decimal = Decimal(3)
-    """k: spread / own EWMA above which size shrinks; above 2k entries stop."""
+    """k: spread / own EWMA above which size shrinks; above 2k entries stop. A market may learn a lower one."""
+    spread_shock_ratio_min: Decimal = Decimal("1.5")
+    """The least k that a calm market may learn: below it every quote that moves would be a shock."""
+    spread_shock_margin_ratio: Decimal = Decimal("1.5")
+    """k of a market is this times the 99 % quantile of its own spread / EWMA, sampled each second."""
     spread_ewma_alpha: Decimal = Decimal("0.05")
     """Gate 3: weight of a new spread in its EWMA."""
     spread_ewma_count_min: Annotated[int, msgspec.Meta(ge=1)] = 20
@@ -209,6 +213,8 @@ WIDER_WHEN: dict[str, str] = {
     "gates.ctx_age_ms_max": _HIGHER,
     "gates.mark_mid_divergence_bps_max": _HIGHER,
     "gates.spread_shock_ratio_max": _HIGHER,
+    "gates.spread_shock_ratio_min": _HIGHER,
+    "gates.spread_shock_margin_ratio": _HIGHER,
     "gates.spread_ewma_alpha": _CHANGED,
     "gates.spread_ewma_count_min": _LOWER,
     "gates.spread_shock_cooldown_ms": _LOWER,

@@ -120,6 +120,10 @@ class MarketState(msgspec.Struct, kw_only=True):
     spread_px: Decimal = ZERO
     spread_reference_px: Decimal = ZERO
     """The EWMA before the last spread entered it: what that spread is compared with."""
+    shock_quantile_ratio: Decimal | None = None
+    """99 % quantile of spread / EWMA as learned so far; None is the limit itself."""
+    shock_ratio: Decimal | None = None
+    """k of this market, at most that of the limits; None until the first sample."""
     shock_level: int = 0
     """0 none, 1 above k, 2 above 2k; the worst since the last recovery."""
     shock_under_mono_ns: int | None = None

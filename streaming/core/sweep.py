@@ -8,6 +8,7 @@ Rule 3: a jump of the clock (suspend, gap in a recording) skips seconds instead 
 from streaming.core.effects import AnyOutput, GateChanged, GateId, GateResult, GateStatus, HealthSampled
 from streaming.core.gates import GATES, decide, evaluate
 from streaming.core.paper import request_exit
+from streaming.core.spread import learn_spread
 from streaming.core.state import EngineState, MarketState, Readiness, TimerKind, age_ms, schedule
 from streaming.core.trading.market_stops import watch_gates
 from streaming.core.units import NS_PER_S
@@ -25,6 +26,7 @@ def sweep(state: EngineState, out: list[AnyOutput]) -> None:
     now = state.mono_ns
     limits = state.limits.gates
     for market in state.markets.values():
+        learn_spread(market, limits)
         statuses = decide(market, now, limits)
         if statuses != market.gate_statuses:
             _report_changes(state, market, evaluate(market, now, limits), out)

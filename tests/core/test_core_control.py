@@ -53,6 +53,7 @@ from streaming.core.events import (
 from streaming.core.rotation import allowance_of
 from streaming.core.state import EngineState
 from streaming.core.stop import entries_closed_by
+from streaming.core.trading.effects import LadderChanged
 
 T = WARM_MS
 HOUR_NS = 3_600_000_000_000
@@ -159,7 +160,10 @@ def test_phase_with_real_orders_needs_a_session_that_can_sign(wanted: Phase) -> 
     state = a_warm_engine()
     accepted, reasons = answer_of(feed(state, phase(wanted, reason="")))
     assert not accepted
-    assert reasons == ("a reason is needed", "this session can not sign orders: set account and agent_key_file, then start again")
+    assert reasons == (
+        "a reason is needed",
+        "this session can not sign orders: set account and agent_key_file, then start again",
+    )
     assert state.control.phase is Phase.OBSERVE
 
 
@@ -315,3 +319,30 @@ def test_rotation_wall_clock_that_stepped_back_waits_for_the_expiry() -> None:
 
 def test_rotation_none_allows_nothing() -> None:
     assert allowance_of(a_warm_engine(), COIN) is None
+
+
+def a_rate(at_ms: float, ratio: str) -> RateUseReported:
+    return RateUseReported(**stamps(at_ms), use_ratio=Decimal(ratio), limit_name="messages")
+
+
+def test_degradation_ladder_each_step_up_and_down_again() -> None:
+    state = a_warm_engine()
+    seen = []
+    for index, ratio in enumerate(("0.5", "0.8", "0.9", "0.95", "0.9", "0.79")):
+        seen += [o.step for o in of_type(feed(state, a_rate(WARM_MS + index, ratio)), LadderChanged)]
+    assert seen == [1, 2, 3, 2, 0]
+    assert state.control.latch is None
+
+
+def test_degradation_ladder_a_limit_used_up_for_ten_seconds_stops() -> None:
+    state = a_warm_engine()
+    outputs = feed(state, a_rate(WARM_MS, "1"), a_rate(WARM_MS + 9_000, "1.1"), a_rate(WARM_MS + 10_000, "1.02"))
+    assert [o.step for o in of_type(outputs, LadderChanged)] == [3, 4]
+    assert [o.reason for o in of_type(outputs, LatchChanged)] == ["rate_limit_exhausted: messages 102 %"]
+
+
+def test_degradation_ladder_full_for_a_moment_only_closes_entries() -> None:
+    state = a_warm_engine()
+    outputs = feed(state, a_rate(WARM_MS, "1"), a_rate(WARM_MS + 5_000, "0.5"), a_rate(WARM_MS + 12_000, "1"))
+    assert [o.step for o in of_type(outputs, LadderChanged)] == [3, 0, 3]
+    assert state.control.latch is None
