@@ -86,6 +86,7 @@ AGENT = "0x" + "a9" * 20
 OTHER = "xyz:AAPL"
 THIRD = "xyz:AMD"
 DEX = "xyz"
+USDC = "USDC"
 D = Decimal
 READY_MS = 6_000
 """A desk is ready for real trading at this time of its world."""
@@ -143,7 +144,7 @@ class VenueDouble:
         self.plan: Plan = fill_all
         self.parts = 1
         """Fills that an order is cut into."""
-        self.fee_token = "USDC"  # noqa: S105 - a currency
+        self.fee_token = USDC
         self.fee_ratio = FEE_RATIO
         self.cash: dict[str, Decimal] = {DEX: CASH_BEGIN}
         self.positions: dict[str, Decimal] = {}
@@ -185,20 +186,23 @@ class VenueDouble:
         word, sz = self.plan(ticket)
         held = self.positions.get(ticket.coin, D(0))
         self.oid += 1
+        effective = ticket.sz
         if ticket.is_reduce_only:
             against = -held if ticket.side is Side.BUY else held
             if against <= 0:
                 word, sz = RefusalCode.REDUCE_ONLY.value, D(0)
-            sz = min(sz, max(against, D(0)))
+            effective = min(effective, max(against, D(0)))
+            sz = min(sz, effective)
         if word in {"waiting", "resting"}:
-            self._note(ticket, "open", sz, at_ms)
+            self._note(ticket, "open", ticket.sz, at_ms)
             return ActionStatus(kind=word, oid=self.oid)
         if sz == 0:
             code = RefusalCode(word) if word != "filled" else RefusalCode.NO_MATCH
-            self._note(ticket, REFUSED_AS.get(code, "rejected"), sz, at_ms, code=code)
+            self._note(ticket, REFUSED_AS.get(code, "rejected"), ticket.sz, at_ms, code=code)
             return ActionStatus(kind="error", code=code, text=f"refused: {code}")
         self._cut(ticket, sz, at_ms)
-        self._note(ticket, "filled" if sz == ticket.sz or ticket.is_reduce_only else "canceled", sz, at_ms)
+        left_sz = effective - sz  # a reduce-only order is shrunk, and reports the size that it was asked for
+        self._note(ticket, "canceled" if left_sz else "filled", left_sz, at_ms)
         return ActionStatus(kind="filled", oid=self.oid, total_sz=sz, avg_px=ticket.limit_px)
 
     def _cut(self, ticket: OrderTicket, sz: Decimal, at_ms: float) -> None:
@@ -240,15 +244,14 @@ class VenueDouble:
         self.fills.append(fill)
         dex = coin.rpartition(":")[0]
         if dex in self.cash:
-            self.cash[dex] += closed_pnl - (fill.fee if fill.fee_token == "USDC" else D(0))
+            self.cash[dex] += closed_pnl - (fill.fee if fill.fee_token == USDC else D(0))
         return fill
 
     def _note(
-        self, ticket: OrderTicket, status: str, sz: Decimal, at_ms: float, code: RefusalCode = RefusalCode.NONE
+        self, ticket: OrderTicket, status: str, left_sz: Decimal, at_ms: float, code: RefusalCode = RefusalCode.NONE
     ) -> None:
         if status == "rejected":
             code = RefusalCode.UNKNOWN
-        left_sz = D(0) if status == "filled" and ticket.is_reduce_only else ticket.sz - sz
         self.orders[ticket.cloid] = OrderUpdate(
             coin=ticket.coin, cloid=ticket.cloid, oid=self.oid, side=ticket.side, limit_px=ticket.limit_px,
             left_sz=left_sz, original_sz=ticket.sz, status=status, venue_ts_ms=venue_ms(at_ms),

@@ -29,10 +29,18 @@ from streaming.core.events import (
 from streaming.core.latch import report_entries, set_latch
 from streaming.core.limits import widened
 from streaming.core.state import EngineState, Latch
+from streaming.core.trading.effects import LadderChanged
+from streaming.core.trading.fills import report_losses
 from streaming.core.trading.losses import rebase_drawdown
-from streaming.core.trading.reconcile import adopt_positions
+from streaming.core.trading.reconcile import adopt_positions, restart_cash
 from streaming.core.trigger import set_threshold
+from streaming.core.units import NS_PER_S, ONE
 
+LADDER_NO_ENTRIES, LADDER_STOPPED = 3, 4
+_LADDER = ((3, Decimal("0.95")), (2, Decimal("0.9")), (1, Decimal("0.8")))
+"""Step of the degradation ladder → use of any rate limit from which it holds: polls shed, fewer streams, no entries."""
+LADDER_STOP_NS = 10 * NS_PER_S
+"""A limit that stays used up for this long stops trading: nothing of ours gets through any more."""
 PAPER_PHASES = (Phase.OBSERVE, Phase.PAPER)
 
 
@@ -97,10 +105,11 @@ def _start_over(state: EngineState, out: list[AnyOutput], latch: Latch) -> None:
     live.is_latch_applied = live.is_flattening = False
     live.rejection_weight = live.nonce_refusal_count = 0
     rebase_drawdown(live.losses)
+    report_losses(state, out)
     if latch.reason.startswith("foreign_activity"):
         adopt_positions(state, out)
     elif latch.reason.startswith("conservation"):
-        live.cash = {}
+        restart_cash(state, out)
 
 
 def on_arm(state: EngineState, event: ArmRequested, out: list[AnyOutput]) -> None:
@@ -150,13 +159,32 @@ def on_limits(state: EngineState, event: LimitsReloaded, out: list[AnyOutput]) -
 
 
 def on_rate_use(state: EngineState, event: RateUseReported, out: list[AnyOutput]) -> None:
-    """Close entries at 95 % of any rate limit, open them below."""
+    """Close entries at 95 % of any rate limit, open them below, and move along the degradation ladder."""
     state.rate_use_ratio = event.use_ratio
+    _move_ladder(state, out, event)
     is_closed = event.use_ratio >= state.limits.rate_use_entries_ratio_max
     if is_closed != state.is_rate_closed:
         state.is_rate_closed = is_closed
         detail = f"{event.limit_name} {_percent(event.use_ratio)}"
         report_entries(state, out, "rate_limit", is_open=not is_closed, detail=detail)
+
+
+def _move_ladder(state: EngineState, out: list[AnyOutput], event: RateUseReported) -> None:
+    live = state.live
+    step = next((step for step, ratio in _LADDER if event.use_ratio >= ratio), 0)
+    if step < LADDER_NO_ENTRIES:
+        live.ladder_full_mono_ns = 0
+    elif event.use_ratio >= ONE:
+        live.ladder_full_mono_ns = live.ladder_full_mono_ns or state.mono_ns
+        if state.mono_ns - live.ladder_full_mono_ns >= LADDER_STOP_NS:
+            step = LADDER_STOPPED
+    if step == live.ladder_step:
+        return
+    live.ladder_step = step
+    detail = f"{event.limit_name} {_percent(event.use_ratio)}"
+    out.append(LadderChanged(ts_ns=state.ts_ns, mono_ns=state.mono_ns, step=step, reason=detail))
+    if step == LADDER_STOPPED:
+        set_latch(state, out, reason=f"rate_limit_exhausted: {detail}", operator="engine")
 
 
 def on_writer_health(state: EngineState, event: WriterHealthReported, out: list[AnyOutput]) -> None:

@@ -75,6 +75,8 @@ class AccountProof(msgspec.Struct, kw_only=True):
     signature: str = ""
     """Of the last judged read: differences found. Two equal ones in a row count."""
     signature_count: int = 0
+    is_fills_read: bool = False
+    """A query for missed fills was answered since the first read with this signature."""
     cash_seen: dict[str, Decimal] = {}
     """Dex → cash of the last judged read, until two agree."""
     accounts: tuple[DexAccount, ...] = ()

@@ -24,6 +24,7 @@ def post_fill(
     fill: VenueFill,
     *,
     part: str,
+    reason: str,
     cash: Decimal,
     cost: Decimal,
     realised: Decimal,
@@ -35,6 +36,7 @@ def post_fill(
         out: Where outputs go.
         fill: The fill; its `fee` includes the builder's part.
         part: `open`, `close` or `foreign`: a fill that turns a position over is posted in two parts under one tid.
+        reason: `fill`, or what the venue did by itself: `settlement`, `liquidation` (F-38).
         cash: Signed change of cash by the notional (> 0 came in).
         cost: Signed change of what the position account holds.
         realised: Result of what was closed, > 0 gained.
@@ -42,7 +44,7 @@ def post_fill(
     currency = _collateral(state, fill.coin)
     posting_id = f"{fill.coin}-{fill.tid}"
     legs = (("cash", cash), ("position", cost), ("realised_pnl", -realised))
-    _post(state, out, fill.coin, f"{posting_id}-{part}", currency, "fill", legs)
+    _post(state, out, fill.coin, f"{posting_id}-{part}", currency, reason, legs)
     if fill.fee != ZERO:
         builder, own = fill.builder_fee, fill.fee - fill.builder_fee
         fee_legs = (("cash", -fill.fee), ("fees", own), ("builder_fees", builder))

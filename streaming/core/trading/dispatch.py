@@ -40,6 +40,17 @@ def queue_order(state: EngineState, order: LiveOrder) -> None:
         schedule(state, state.mono_ns + batch_ms * NS_PER_MS, TimerKind.ENTRY_BATCH)
 
 
+def abort_waiting(state: EngineState, out: list[AnyOutput], coin: str, reason: str) -> None:
+    """End entries that have not left: of one market, or of all when `coin` is empty (F-116)."""
+    live = state.live
+    for order in list(live.orders.values()):
+        is_waiting = order.status is OrderStatus.INTENT and order.action_id == 0 and not order.is_reduce_only
+        if is_waiting and coin in {"", order.coin}:
+            change(state, out, order, OrderStatus.ABORTED, text=reason)
+    live.pending = [cloid for cloid in live.pending if cloid in live.orders]
+    live.batch = [cloid for cloid in live.batch if cloid in live.orders]
+
+
 def release_batch(state: EngineState, out: list[AnyOutput]) -> None:
     """Send the entries that waited."""
     live = state.live

@@ -12,9 +12,10 @@ from decimal import Decimal
 import msgspec
 
 from streaming.core.effects import AnyOutput
+from streaming.core.latch import set_latch
 from streaming.core.market import Side
 from streaming.core.orders import cloid_of
-from streaming.core.rounding import round_px_toward_safe
+from streaming.core.rounding import floor_sz, round_px_toward_safe
 from streaming.core.state import EngineState, MarketState, TimerKind, schedule
 from streaming.core.trading.account import has_open_order
 from streaming.core.trading.action_budget import ActionKind, next_free_mono_ns, refusal
@@ -89,13 +90,17 @@ def _try(state: EngineState, out: list[AnyOutput], coin: str, position: LivePosi
         free_ns = next_free_mono_ns(state.live.budget, limits.actions, state.mono_ns, ActionKind.REDUCE, 1)
         schedule_exit(state, coin, retry_ns if free_ns is None else max(free_ns, state.mono_ns + NS_PER_MS))
         return
-    market = state.markets[coin]
+    market = state.markets.get(coin)
+    if market is None:  # carried over into a session that does not watch it: a human has to
+        set_latch(state, out, reason=f"position_not_watched: {coin} {position.sz}", operator="engine")
+        return
     side = Side.SELL if position.is_long else Side.BUY
     touch_px = _touch_px(market, side, position)
     limit_px = _bounded_px(state, market, side, touch_px)
     exit_count = position.exit_count + 1
     _store(state, out, msgspec.structs.replace(position, exit_count=exit_count), position.exit_reason)
-    leg = f"{position.entry_ts_ns}-exit{exit_count}"
+    # Named by market and entry: a position that no signal of ours opened has no id of its own (I-01).
+    leg = f"{coin}-{position.entry_ts_ns}-exit{exit_count}"
     queue_order(
         state,
         LiveOrder(
@@ -108,7 +113,8 @@ def _try(state: EngineState, out: list[AnyOutput], coin: str, position: LivePosi
             is_reduce_only=True,
             tif=Tif.IOC,
             limit_px=limit_px,
-            sz=abs(position.sz),
+            # What is left below the lot of a changed spec goes as it is: the venue may close it whole (F-41).
+            sz=floor_sz(abs(position.sz), market.spec.sz_decimals) or abs(position.sz),
             expected_px=touch_px,
             edge_bps=None,
             reason=position.exit_reason,

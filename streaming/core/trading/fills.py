@@ -23,7 +23,7 @@ from streaming.core.trading.effects import LiveFillApplied, LivePositionChanged,
 from streaming.core.trading.exit_rules import ExitBaseline, ExitTrack
 from streaming.core.trading.losses import copy_of, cost_booked, trade_closed
 from streaming.core.trading.model import Funding, LiveOrder, LivePosition, OrderStatus, VenueFill
-from streaming.core.trading.orders import credit_fill
+from streaming.core.trading.orders import credit_fill, release_exits
 from streaming.core.units import BPS, NS_PER_MS, ZERO, quantize_bps
 
 SETTLEMENT, LIQUIDATION, FOREIGN, WATCHDOG = "settlement", "liquidation", "foreign", "watchdog"
@@ -67,7 +67,16 @@ def apply_fill(state: EngineState, out: list[AnyOutput], fill: VenueFill, source
     if fill.coin in state.markets:
         _move(state, out, fill, order, position, reason)
     else:
-        post_fill(state, out, fill, part=FOREIGN, cash=fill.closed_pnl, cost=ZERO, realised=fill.closed_pnl)
+        post_fill(
+            state,
+            out,
+            fill,
+            part=FOREIGN,
+            reason=_posting_of(reason),
+            cash=fill.closed_pnl,
+            cost=ZERO,
+            realised=fill.closed_pnl,
+        )
     if reason in {FOREIGN, LIQUIDATION}:
         latch = "liquidated" if reason == LIQUIDATION else "foreign_activity"
         set_latch(state, out, reason=f"{latch}: {fill.coin} {fill.side} {fill.sz} tid {fill.tid}", operator="engine")
@@ -80,6 +89,10 @@ def _reason_of(fill: VenueFill) -> str:
     if fill.direction in _VENUE_ACTS:
         return SETTLEMENT if fill.direction == "Settlement" else LIQUIDATION
     return WATCHDOG if fill.cloid.startswith(WATCHDOG_CLOID_PREFIX) else FOREIGN
+
+
+def _posting_of(reason: str) -> str:
+    return reason if reason in {SETTLEMENT, LIQUIDATION} else "fill"
 
 
 def _is_reduction(position: LivePosition | None, fill: VenueFill) -> bool:
@@ -121,6 +134,7 @@ def _increase(
         changed = _opened(state, fill, order, cost, signed_sz)
         _schedule_time_stop(state, fill.coin)
         state.live.tracks[fill.coin] = ExitTrack()
+        state.must_settle = True  # it is closed at once if nothing may be held now
     else:
         opened_sz = position.opened_sz + fill.sz
         changed = msgspec.structs.replace(
@@ -135,7 +149,9 @@ def _increase(
     state.live.positions[fill.coin] = changed
     _report_position(state, out, fill.coin, changed, realised=ZERO, reason=reason)
     sign = 1 if fill.side is Side.BUY else -1
-    post_fill(state, out, fill, part="open", cash=-sign * cost, cost=sign * cost, realised=ZERO)
+    post_fill(
+        state, out, fill, part="open", reason=_posting_of(reason), cash=-sign * cost, cost=sign * cost, realised=ZERO
+    )
 
 
 def _opened(
@@ -188,7 +204,16 @@ def _reduce(
         realised=position.realised + realised,
         fill_count=position.fill_count + 1,
     )
-    post_fill(state, out, fill, part="close", cash=sign * ntl, cost=-sign * cost, realised=realised)
+    post_fill(
+        state,
+        out,
+        fill,
+        part="close",
+        reason=_posting_of(reason),
+        cash=sign * ntl,
+        cost=-sign * cost,
+        realised=realised,
+    )
     if left_sz > ZERO:
         state.live.positions[fill.coin] = changed
         _report_position(state, out, fill.coin, changed, realised=realised, reason=reason)
@@ -198,6 +223,7 @@ def _reduce(
     live.tracks.pop(fill.coin, None)
     live.exit_timers.pop(fill.coin, None)
     _report_position(state, out, fill.coin, None, realised=realised, reason=reason)
+    release_exits(state, out, fill.coin)
     _close_trade(state, out, changed, order, reason)
 
 

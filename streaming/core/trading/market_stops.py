@@ -13,6 +13,7 @@ from streaming.core.effects import AnyOutput, GateStatus
 from streaming.core.gates import GATES
 from streaming.core.state import EngineState
 from streaming.core.trading.account import open_orders_of
+from streaming.core.trading.dispatch import abort_waiting
 from streaming.core.trading.effects import MarketStopChanged
 from streaming.core.trading.exits import request_exit
 from streaming.core.trading.model import OrderStatus
@@ -34,22 +35,28 @@ def watch_gates(state: EngineState, coin: str, statuses: list[GateStatus], out: 
     live = state.live
     is_held = coin in live.positions
     gate = _tripped(statuses, _STOPS_IN_POSITION if is_held else _STOPS_FLAT)
-    if gate and coin not in live.stops:
-        live.stops[coin] = gate
-        for order in open_orders_of(live, coin):
-            if order.status is OrderStatus.RESTING:
-                queue_cancel(state, order)
-        if is_held:
-            live.shrinking.append(coin)
-            _report(state, out, coin, "shrinking", gate)
-            request_exit(state, out, coin, f"gate_{gate}")
-        else:
-            _report(state, out, coin, "stopped", gate)
+    if gate and is_held and coin not in live.shrinking:
+        _stop(state, out, coin, gate)
+        live.shrinking.append(coin)
+        _report(state, out, coin, "shrinking", live.stops[coin])
+        request_exit(state, out, coin, f"gate_{gate}")
+    elif gate and coin not in live.stops:
+        _stop(state, out, coin, gate)
+        _report(state, out, coin, "stopped", gate)
     elif coin in live.shrinking and not is_held:
         live.shrinking.remove(coin)
         _report(state, out, coin, "stopped", live.stops[coin])
     elif coin in live.stops and not is_held and not _tripped(statuses, _STOPS_IN_POSITION):
         _report(state, out, coin, "trading", live.stops.pop(coin))
+
+
+def _stop(state: EngineState, out: list[AnyOutput], coin: str, gate: str) -> None:
+    # A market that was stopped flat and is filled afterwards keeps the gate that stopped it first.
+    state.live.stops.setdefault(coin, gate)
+    abort_waiting(state, out, coin, f"gate_{gate}")
+    for order in open_orders_of(state.live, coin):
+        if order.status is OrderStatus.RESTING:
+            queue_cancel(state, order)
 
 
 def _tripped(statuses: list[GateStatus], indices: tuple[int, ...]) -> str:

@@ -192,6 +192,13 @@ def credit_fill(state: EngineState, out: list[AnyOutput], order: LiveOrder, fill
     return changed
 
 
+def release_exits(state: EngineState, out: list[AnyOutput], coin: str) -> None:
+    """Settle the exits of a market that went flat: a reduce-only order can have had no more than what was held."""
+    for order in list(state.live.orders.values()):
+        if order.coin == coin and order.is_reduce_only and order.is_over:
+            _store(state, out, msgspec.structs.replace(order, filled_sz=order.applied_sz))
+
+
 def forget_action(live: LiveAccount, action_id: int) -> None:
     """Drop an action whose outcome is known and whose orders are all over."""
     action = live.actions.get(action_id)

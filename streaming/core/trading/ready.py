@@ -12,6 +12,7 @@ from streaming.core.state import EngineState, TimerKind
 from streaming.core.trading.account import AccountProof, has_doubt, know_money
 from streaming.core.trading.answers import lose_answers
 from streaming.core.trading.books import dex_of, funding_key, post_funding, post_transfer, transfer_key
+from streaming.core.trading.dispatch import abort_waiting
 from streaming.core.trading.doubts import look_for_fills
 from streaming.core.trading.effects import FillGapChecked, RecordBegan, TradingReadyChanged
 from streaming.core.trading.events import FillsRead, FillsReceived, FundingsReceived, TransfersReceived
@@ -43,6 +44,7 @@ def end_connection(state: EngineState, out: list[AnyOutput], reason: str) -> Non
     live = state.live
     live.is_fills_proved = False
     live.proof = AccountProof()
+    abort_waiting(state, out, "", "connection_lost")  # what it was decided on is gone (I-21)
     lose_answers(state, out, reason)
     report_ready(state, out)
 
@@ -88,6 +90,7 @@ def on_fills_read(state: EngineState, event: FillsRead, out: list[AnyOutput]) ->
     in_time = sorted(ours, key=lambda fill: (fill.venue_ts_ms, fill.tid))
     applied_count = sum(apply_fill(state, out, fill, "gap") for fill in in_time)
     look_for_fills(state, answer[0], ours)
+    live.proof.is_fills_read = True
     is_proved = known_count + applied_count == len(ours) and all(tid in live.tids for tid in live.snapshot_tids)
     if applied_count or not live.is_fills_proved:
         out.append(

@@ -55,8 +55,8 @@ def on_account_read(state: EngineState, event: AccountRead, out: list[AnyOutput]
 def adopt_positions(state: EngineState, out: list[AnyOutput]) -> None:
     """Take over what the venue last said twice: an operator has looked and reset the latch."""
     live = state.live
+    restart_cash(state, out)
     for account in live.proof.accounts:
-        live.cash.pop(account.dex, None)
         theirs = {position.coin: position for position in account.positions}
         for coin in state.markets:
             if dex_of(coin) == account.dex:
@@ -65,6 +65,26 @@ def adopt_positions(state: EngineState, out: list[AnyOutput]) -> None:
     live.change_count += 1
     live.proof.is_proved = False
     live.proof.signature_count = 0
+
+
+def restart_cash(state: EngineState, out: list[AnyOutput]) -> None:
+    """Give up our account of the venue's cash: the next two agreeing reads are its new start."""
+    live = state.live
+    for dex, cash in live.cash.items():
+        out.append(
+            AccountChecked(
+                ts_ns=state.ts_ns,
+                mono_ns=state.mono_ns,
+                dex=dex,
+                venue_cash=quantize_ntl(cash),
+                expected_cash=None,
+                difference=ZERO,
+                position_mismatches=(),
+                is_judged=False,
+            )
+        )
+    live.cash, live.cash_from_ts_ms = {}, {}
+    live.proof.cash_seen = {}
 
 
 def _judge(
@@ -92,7 +112,9 @@ def _judge(
             )
         )
     signature = ", ".join(found)
-    proof.signature_count = proof.signature_count + 1 if signature == proof.signature else 1
+    if signature != proof.signature:
+        proof.signature_count, proof.is_fills_read = 0, False
+    proof.signature_count += 1
     proof.signature = signature
     proof.accounts = event.accounts
     if not signature:
@@ -101,7 +123,7 @@ def _judge(
         )
         return
     proof.is_proved = False
-    if proof.signature_count < AGREEING_COUNT:
+    if proof.signature_count < AGREEING_COUNT or not proof.is_fills_read:
         ask_fills(state, out)
         return
     name = "foreign_activity" if any(mismatches.values()) else "conservation"

@@ -10,11 +10,11 @@ from streaming.core.latch import report_entries
 from streaming.core.paper import abort_entries
 from streaming.core.state import EngineState
 from streaming.core.stop import answer
-from streaming.core.trading.dispatch import dispatch
+from streaming.core.trading.dispatch import abort_waiting, dispatch
 from streaming.core.trading.events import FlattenRequested
 from streaming.core.trading.exits import exit_all
 from streaming.core.trading.model import OrderStatus
-from streaming.core.trading.orders import change, queue_cancel
+from streaming.core.trading.orders import queue_cancel
 from streaming.core.trading.ready import is_signing, report_ready
 
 
@@ -26,6 +26,8 @@ def settle(state: EngineState, out: list[AnyOutput]) -> None:
         live.is_latch_applied = True
         abort_entries(state, out, "stop_latch")
         stop_trading(state, out, "stop_latch")
+    elif live.is_latch_applied or live.is_flattening:
+        exit_all(state, out, "stop_latch" if live.is_latch_applied else "flattening")  # filled after the stop
     dispatch(state, out)
     if is_signing(state):
         report_ready(state, out)
@@ -43,13 +45,9 @@ def on_flatten(state: EngineState, event: FlattenRequested, out: list[AnyOutput]
 
 def stop_trading(state: EngineState, out: list[AnyOutput], reason: str) -> None:
     """End entries that have not left, take back what rests, close every position."""
-    live = state.live
-    for order in list(live.orders.values()):
-        if order.status is OrderStatus.INTENT and not order.is_reduce_only and order.action_id == 0:
-            change(state, out, order, OrderStatus.ABORTED, text=reason)
-        elif order.status is OrderStatus.RESTING:
+    abort_waiting(state, out, "", reason)
+    for order in state.live.orders.values():
+        if order.status is OrderStatus.RESTING:
             queue_cancel(state, order)
-    live.pending = [cloid for cloid in live.pending if cloid in live.orders]
-    live.batch = [cloid for cloid in live.batch if cloid in live.orders]
     exit_all(state, out, reason)
     state.must_settle = True
