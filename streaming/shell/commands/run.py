@@ -23,6 +23,7 @@ def run(args: argparse.Namespace) -> int:
     import uvloop
 
     from streaming.shell.config.options import load
+    from streaming.shell.process.crashpoint import arm_crash_point
     from streaming.shell.process.lock import AlreadyRunning
     from streaming.shell.process.sockets import PortOccupied
     from streaming.shell.process.start import announcer, harden
@@ -31,6 +32,7 @@ def run(args: argparse.Namespace) -> int:
 
     loaded = load(args)
     harden()
+    arm_crash_point(loaded.config.venue)
     supervisor = Supervisor(loaded, read_config=lambda: load(args), logs=configure_logs())
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -22,8 +22,8 @@ from streaming.shell.config.schema import Config, problems
 
 DEFAULT_FILE = "hip3.toml"
 ENV_PREFIX = "HIP3_"
-ENV_NOT_SETTINGS = frozenset({"HIP3_CONFIG", "HIP3_BLACKLIST"})
-"""Names with our prefix that are read elsewhere (the second by the platform)."""
+ENV_NOT_SETTINGS = frozenset({"HIP3_CONFIG", "HIP3_BLACKLIST", "HIP3_CRASHPOINT"})
+"""Names with our prefix that are read elsewhere (the second by the platform, the third by `process.crashpoint`)."""
 _LISTS = frozenset({"dexes", "coins", "channels", "followup_offsets_ms"})
 
 Overrides = Mapping[str, str]

@@ -28,6 +28,7 @@ from streaming.shell.clock import Clock
 from streaming.shell.execution.exchange_client import ExchangeClient
 from streaming.shell.execution.nonce_mark import NonceMark
 from streaming.shell.execution.wire_action import wire_action
+from streaming.shell.process.crashpoint import AFTER_INTENT_WRITTEN, AFTER_SEND, pass_crash_point
 from streaming.shell.process.faults import Faults
 
 REST_COUNT_MAX: Final = 8
@@ -83,6 +84,7 @@ class Executor:
     def perform(self, action: ActionDecided) -> None:
         """Sign and send one action that was written down."""
         check(action.may_add_risk or all(order.is_reduce_only for order in action.orders), "I-18", id=action.action_id)
+        pass_crash_point(AFTER_INTENT_WRITTEN)
         signer = self._signer
         reason = self._reason_against(action)
         if reason or signer is None:
@@ -98,6 +100,7 @@ class Executor:
             self._unknown(action, f"send: {error}")
             return
         if is_sent:
+            pass_crash_point(AFTER_SEND)
             self._sent(action, is_rest=False)
         else:
             self._use_second_way(action, body, "no_connection")
