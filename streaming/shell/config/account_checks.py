@@ -93,6 +93,11 @@ async def account_findings(
     return found
 
 
+async def signing_findings(config: Config, client: InfoClient, agent_address: str) -> list[Finding]:
+    """Ask only what decides whether orders may be signed: whose address, whose agent, which mode (weight 162)."""
+    return await _Account(config, client, agent_address, (), SystemClock().ts_ns() // NS_PER_MS).signing()
+
+
 def refusals_of(found: list[Finding]) -> tuple[str, ...]:
     """Return what stands against trading, a sentence each."""
     return tuple(f"{finding.name}: {finding.detail}" for finding in found if finding.level == "fail")
@@ -113,12 +118,17 @@ class _Account:
         self._mode = ""
         self._leverage_min = 1
 
-    async def findings(self) -> list[Finding]:
+    async def signing(self) -> list[Finding]:
         found = await _answered("account", self._identity)
         if any(finding.level == "fail" for finding in found):
             return found  # the other answers would be those of somebody else, or empty
         found += await _answered("agent", self._signer)
-        found += await _answered("account mode", self._account_mode)
+        return found + await _answered("account mode", self._account_mode)
+
+    async def findings(self) -> list[Finding]:
+        found = await self.signing()
+        if found[0].level == "fail":
+            return found
         found += await _answered("leverage", self._leverage)
         for dex in dict.fromkeys(spec.dex for spec in self._specs):
             found += await _answered(f"collateral {dex}", partial(self._collateral, dex))
@@ -171,7 +181,8 @@ async def _answered(name: str, ask: Callable[[], Awaitable[list[Finding]]]) -> l
     try:
         return await ask()
     except VenueError as error:
-        return [failed(name, f"expected an answer of the venue, found {error}; ask again")]
+        detail = f"expected an answer of the venue, found {error}; ask again"
+        return [Finding(name=name, level="fail", detail=detail, is_answered=False)]
 
 
 async def _venue_clock(config: Config, client: InfoClient, clock: Clock) -> list[Finding]:

@@ -45,6 +45,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     level: Literal["ok", "warn", "fail"]
     detail: str
+    is_answered: bool = True
+    """False when the venue did not answer: it may not be started on, and proves nothing."""
 
 
 def findings(config: Config) -> list[Finding]:

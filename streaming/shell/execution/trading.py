@@ -19,6 +19,7 @@ from streaming.core.trading.entries import is_real
 from streaming.core.trading.events import FlattenRequested
 from streaming.shell.clock import Clock
 from streaming.shell.config.schema import Config
+from streaming.shell.execution.agent_watch import AgentWatch
 from streaming.shell.execution.exchange_client import ExchangeClient
 from streaming.shell.execution.executor import Executor
 from streaming.shell.execution.heartbeat import Heartbeat
@@ -105,6 +106,7 @@ class Trading:
         self._executor: Executor | None = None
         self._questions: Questions | None = None
         self._heartbeat: Heartbeat | None = None
+        self._agent_watch: AgentWatch | None = None
         self._is_flat = asyncio.Event()
         if signing is not None:
             self._executor = Executor(
@@ -125,15 +127,20 @@ class Trading:
             runtime.on_action = self._executor.perform
             runtime.on_question = self._questions.ask
             feed.on_answer = self._executor.post_answered
+            self._agent_watch = AgentWatch(config, venues.info, signing.key.address, apply=runtime.apply, clock=clock)
             session_id = runtime.state.session.session_id
             self._heartbeat = Heartbeat(config.root, tag, session_id=session_id, mono_ns=clock.mono_ns())
             runtime.on_turn = self._turn_ended
 
     def jobs(self) -> list[Coroutine[Any, Any, None]]:
         """Return what has to run as long as the session."""
-        if self._mark is None or self._questions is None:
+        if self._mark is None or self._questions is None or self._agent_watch is None:
             return []
-        return [self._mark.keep(lambda: self._runtime.state.live.nonce.last), self._questions.watch_budget()]
+        return [
+            self._mark.keep(lambda: self._runtime.state.live.nonce.last),
+            self._questions.watch_budget(),
+            self._agent_watch.run(),
+        ]
 
     async def flatten(self, reason: str, hurried: asyncio.Event) -> bool:
         """Get flat before the end, as far as the policy says and time allows; tell whether nothing is left open."""

@@ -26,10 +26,14 @@ from streaming.core.events import ArmRequested, SessionClosed, SpecsReceived, St
 from streaming.core.registry import RegistryPlan
 from streaming.core.units import NS_PER_S
 from streaming.shell.config.load import Effective
+from streaming.shell.config.schema import Config
 from streaming.shell.control.api import ControlApi
 from streaming.shell.control.credential import load_or_create_token
 from streaming.shell.control.sidecar import RunningSidecar
+from streaming.shell.execution.agent_watch import refuse_unless_signing
 from streaming.shell.execution.trading import agent_key_of
+from streaming.shell.info.rest import InfoClient
+from streaming.shell.keys.agent_key import AgentKey
 from streaming.shell.process import assemble
 from streaming.shell.process.child import watch_backlog
 from streaming.shell.process.faults import Faults
@@ -93,7 +97,7 @@ class Supervisor:
             with listener:
                 async with aiohttp.ClientSession() as http:
                     client = assemble.info_client(config, http)
-                    plan = await _unless_ended(assemble.checked_plan(config, client), signals)
+                    plan = await _unless_ended(_checked_plan(config, client, key), signals)
                     if plan is None:
                         return EXIT_OK
                     for warning in plan.warnings:
@@ -235,6 +239,13 @@ class Supervisor:
             now_ts_s = parts.clock.ts_ns() / NS_PER_S
             watch_backlog(parts.metrics, folder, now_ts_s=now_ts_s, dropped_line_count=self._logs.dropped_count)
             await asyncio.sleep(BACKLOG_S)
+
+
+async def _checked_plan(config: Config, client: InfoClient, key: AgentKey | None) -> RegistryPlan:
+    plan = await assemble.checked_plan(config, client)
+    if key is not None:
+        await refuse_unless_signing(config, client, key.address)
+    return plan
 
 
 def _endpoint_path(root: Path) -> Path:
