@@ -538,10 +538,10 @@ def test_list_of_seen_agents_keeps_every_event_and_refuses_a_broken_line(tmp_pat
 class FakeSidecar(Client):
     """Answers as a running sidecar would, and keeps the order of what it was asked."""
 
-    def __init__(self, journal: list[str], *, is_accepted: bool = True, position_sz: str = "0") -> None:
+    def __init__(self, journal: list[str], *, is_accepted: bool = True, held_looks: int = 0) -> None:
         self.journal = journal
         self._answer = Answer(is_accepted=is_accepted, reasons=() if is_accepted else ("already stopping",))
-        self._position_sz = position_sz
+        self._held_looks = held_looks
 
     def post(self, verb: str, body: dict[str, object]) -> Answer:
         self.journal.append(f"{verb} {body['reason']} by {body['operator']}")
@@ -549,24 +549,32 @@ class FakeSidecar(Client):
 
     def get(self, path: str) -> bytes:
         self.journal.append(path)
-        return json.dumps({"markets": [{"coin": "xyz:NVDA", "position_sz": self._position_sz}]}).encode()
+        is_held = self.journal.count(path) <= self._held_looks
+        held = [{"coin": "xyz:NVDA", "sz": "-1.5"}] if is_held else []
+        exits = [{"coin": "xyz:NVDA", "cloid": "0x01"}] if is_held else []
+        return json.dumps({"trading": {"positions": held, "orders": exits}}).encode()
 
 
-@pytest.mark.parametrize(("position_sz", "flat"), [("0", Outcome.DONE), ("-1.5", Outcome.LEFT)])
-def test_leaked_latches_first_then_looks_and_then_makes_the_new_key(
-    raw_file: Path, position_sz: str, flat: Outcome
+@pytest.mark.parametrize(
+    ("held_looks", "look_count", "ended"), [(0, 1, Outcome.DONE), (3, 4, Outcome.DONE), (99, 30, Outcome.LEFT)]
+)
+def test_leaked_latches_first_then_waits_until_flat_and_then_makes_the_new_key(
+    raw_file: Path, held_looks: int, look_count: int, ended: Outcome
 ) -> None:
     journal: list[str] = []
+    sidecar = FakeSidecar(journal, held_looks=held_looks)
+    pauses: list[None] = []
 
     def new_key() -> Rotated:
         journal.append("new key")
         terms = agent_terms(venue="sim", name="bot", valid_days=9, now_ts_ms=NOW_TS_MS)
         return rotate(raw_file, None, terms, NOW_TS_MS)
 
-    drill = leaked(lambda: FakeSidecar(journal, position_sz=position_sz), "ann", new_key)
-    assert journal == ["stop agent key leaked by ann", "/v1/status", "new key"]
+    drill = leaked(lambda: sidecar, "ann", new_key, lambda: pauses.append(None))
+    assert journal == ["stop agent key leaked by ann", *["/v1/status"] * look_count, "new key"]
+    assert len(pauses) == look_count - 1
     assert [step.name for step in drill.steps] == ["latch", "cancel_all", "flatten", "revoke", "new_key"]
-    assert [step.outcome for step in drill.steps] == [Outcome.DONE, Outcome.LEFT, flat, Outcome.LEFT, Outcome.DONE]
+    assert [step.outcome for step in drill.steps] == [Outcome.DONE, ended, ended, Outcome.LEFT, Outcome.DONE]
     assert drill.is_done
     assert drill.rotated is not None
     assert drill.rotated.master_step.agent_address == key_facts(raw_file).replacement
@@ -580,12 +588,12 @@ def test_leaked_goes_on_when_a_step_fails_and_says_so() -> None:
     def nobody() -> Client:
         raise NotRunning("nobody answers")
 
-    refused = leaked(lambda: FakeSidecar([], is_accepted=False), "ann", broken)
+    refused = leaked(lambda: FakeSidecar([], is_accepted=False), "ann", broken, lambda: None)
     assert [(step.name, step.outcome) for step in refused.steps] == [
-        ("latch", Outcome.FAILED), ("cancel_all", Outcome.LEFT), ("flatten", Outcome.DONE), ("revoke", Outcome.LEFT),
+        ("latch", Outcome.FAILED), ("cancel_all", Outcome.DONE), ("flatten", Outcome.DONE), ("revoke", Outcome.LEFT),
         ("new_key", Outcome.FAILED),
     ]  # fmt: skip
-    absent = leaked(nobody, "ann", broken)
+    absent = leaked(nobody, "ann", broken, lambda: None)
     assert [step.outcome for step in absent.steps] == [
         Outcome.FAILED, Outcome.LEFT, Outcome.LEFT, Outcome.LEFT, Outcome.FAILED,
     ]  # fmt: skip

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -175,10 +176,13 @@ def _revoke(args: argparse.Namespace) -> int:
 
 
 def _leaked(args: argparse.Namespace) -> int:
+    import time
+
     from streaming.shell.control.client import connect, operator_of
     from streaming.shell.keys.runbook import drill_text, leaked
 
-    drill = leaked(lambda: connect(args), operator_of(args.operator), lambda: _rotated(args))
+    pause = partial(time.sleep, 0.5)
+    drill = leaked(lambda: connect(args), operator_of(args.operator), lambda: _rotated(args), pause)
     _say(args, drill, drill_text(drill))
     return 0 if drill.is_done else 1
 

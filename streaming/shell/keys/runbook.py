@@ -8,12 +8,12 @@ Rule 3: the old address is not retired here. Until the master has replaced it, i
 from collections.abc import Callable
 from decimal import Decimal
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
 from streaming.contracts.control import API_PREFIX
 from streaming.core.errors import Hip3Error
-from streaming.core.units import ZERO
 from streaming.shell.control.client import Client
 from streaming.shell.keys.approval import step_text
 from streaming.shell.keys.rotate import Rotated
@@ -38,15 +38,29 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
-class _Market(msgspec.Struct, frozen=True):
+LOOK_COUNT_MAX: Final = 30
+"""How often the sidecar is asked whether it is flat, with a pause between: the latch closes everything by itself."""
+
+
+class _Position(msgspec.Struct, frozen=True):
     coin: str
-    position_sz: Decimal
+    sz: Decimal
+
+
+class _Order(msgspec.Struct, frozen=True):
+    coin: str
+    cloid: str
+
+
+class _Trading(msgspec.Struct, frozen=True):
+    positions: tuple[_Position, ...]
+    orders: tuple[_Order, ...]
 
 
 class _Status(msgspec.Struct, frozen=True):
     """What the drill needs of the status, whatever else a sidecar of another version says."""
 
-    markets: tuple[_Market, ...]
+    trading: _Trading
 
 
 class Drill(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,15 +76,20 @@ class Drill(msgspec.Struct, frozen=True, kw_only=True):
         return not any(step.outcome is Outcome.FAILED for step in self.steps)
 
 
-def leaked(connect: Callable[[], Client], operator: str, rotate: Callable[[], Rotated]) -> Drill:
+def leaked(
+    connect: Callable[[], Client], operator: str, rotate: Callable[[], Rotated], pause: Callable[[], None]
+) -> Drill:
     """Go through the drill.
 
     Args:
         connect: Finds the running sidecar.
         operator: Who asks.
         rotate: Makes the new key and returns what the master has to sign for it.
+        pause: Waits half a second between two looks at what is still open.
     """
-    steps = [_latch(connect, operator), _cancel_all(), _flatten(connect)]
+    steps = [_latch(connect, operator)]
+    trading = _look(connect, pause, look_count=LOOK_COUNT_MAX if steps[0].outcome is Outcome.DONE else 1)
+    steps += [_cancel_all(trading), _flatten(trading)]
     try:
         rotated = rotate()
     except Hip3Error as error:
@@ -103,18 +122,36 @@ def _latch(connect: Callable[[], Client], operator: str) -> Step:
     return Step(name="latch", outcome=Outcome.DONE, text="the stop latch is set: no entry leaves until `hip3 reset`")
 
 
-def _cancel_all() -> Step:
-    return _left("cancel_all", "look in the venue's page that no order is open; cancel what is")
+def _look(connect: Callable[[], Client], pause: Callable[[], None], *, look_count: int) -> _Trading | None:
+    """Return what is still open once nothing is, or after the last look; None if nobody says."""
+    trading = None
+    for number in range(look_count):
+        if number:
+            pause()
+        try:
+            trading = msgspec.json.decode(connect().get(f"{API_PREFIX}/status"), type=_Status).trading
+        except (Hip3Error, msgspec.MsgspecError):
+            return None
+        if not trading.orders and not trading.positions:
+            break
+    return trading
 
 
-def _flatten(connect: Callable[[], Client]) -> Step:
-    try:
-        status = msgspec.json.decode(connect().get(f"{API_PREFIX}/status"), type=_Status)
-    except (Hip3Error, msgspec.MsgspecError):
+def _cancel_all(trading: _Trading | None) -> Step:
+    if trading is None:
+        return _left("cancel_all", "no sidecar says what is open: cancel every order in the venue's page")
+    if trading.orders:
+        open_orders = ", ".join(f"{order.coin} {order.cloid}" for order in trading.orders)
+        return _left("cancel_all", f"still open or in doubt: {open_orders}; look in the venue's page")
+    return Step(name="cancel_all", outcome=Outcome.DONE, text="no order of the sidecar is open")
+
+
+def _flatten(trading: _Trading | None) -> Step:
+    if trading is None:
         return _left("flatten", "no sidecar says what is held: close every position in the venue's page")
-    held = [f"{market.coin} {market.position_sz}" for market in status.markets if market.position_sz != ZERO]
-    if held:
-        return _left("flatten", f"still held: {', '.join(held)}; wait for the exits, or close them in the venue's page")
+    if trading.positions:
+        held = ", ".join(f"{position.coin} {position.sz}" for position in trading.positions)
+        return _left("flatten", f"still held: {held}; wait for the exits, or close them in the venue's page")
     return Step(name="flatten", outcome=Outcome.DONE, text="the sidecar holds no position")
 
 
