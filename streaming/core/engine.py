@@ -88,6 +88,7 @@ from streaming.core.trading.orders import on_order_updates
 from streaming.core.trading.questions import on_query_failed
 from streaming.core.trading.ready import on_fills, on_fills_read, on_fundings, on_transfers
 from streaming.core.trading.reconcile import on_account_read
+from streaming.core.trading.resting import arm_again
 from streaming.core.trading.settle import on_flatten, settle
 from streaming.core.trigger import set_threshold
 
@@ -243,6 +244,7 @@ _DEADLINES: dict[TimerKind, Callable[[EngineState, str, int, list[AnyOutput]], N
     TimerKind.LIVE_EXIT: reach_exit,
     TimerKind.ENTRY_BATCH: lambda state, _reference, _number, out: release_batch(state, out),
     TimerKind.ANSWER_TIMEOUT: lambda state, _reference, action_id, out: time_out_answer(state, out, action_id),
+    TimerKind.CANCEL_SWITCH: lambda state, _reference, _number, out: arm_again(state, out),
     TimerKind.DOUBT: lambda state, cloid, _number, out: pursue_doubt(state, out, cloid),
     TimerKind.ACCOUNT: ask_account_again,
     TimerKind.FILLS: ask_fills_again,

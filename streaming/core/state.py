@@ -57,6 +57,8 @@ class TimerKind(StrEnum):
     """Entries that waited for their batch go out."""
     ANSWER_TIMEOUT = "answer_timeout"
     """empty, action_id: an action should have been answered by now."""
+    CANCEL_SWITCH = "cancel_switch"
+    """The venue's own cancel of everything has to be pushed back while an order rests."""
     DOUBT = "doubt"
     """cloid: the next question about an order in doubt."""
     ACCOUNT = "account"

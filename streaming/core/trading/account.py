@@ -120,6 +120,8 @@ class LiveAccount(msgspec.Struct, kw_only=True):
     rejection_weight: int = 0
     nonce_refusal_count: int = 0
     may_schedule_cancel: bool = True
+    """The venue takes `scheduleCancel` from this account, as far as we know."""
+    is_switch_armed: bool = False
     # exits
     exit_timers: dict[str, int] = {}
     """Coin → number of the one exit deadline that counts."""

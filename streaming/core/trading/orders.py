@@ -234,6 +234,8 @@ def _store(state: EngineState, out: list[AnyOutput], order: LiveOrder) -> None:
     live = state.live
     live.change_count += 1
     out.append(LiveOrderChanged(ts_ns=state.ts_ns, mono_ns=state.mono_ns, order=order))
+    if live.is_switch_armed or order.status is _S.RESTING:
+        state.must_settle = True
     if order.is_settled:
         live.orders.pop(order.cloid, None)
         live.doubts.pop(order.cloid, None)

@@ -16,6 +16,7 @@ from streaming.core.trading.exits import exit_all
 from streaming.core.trading.model import OrderStatus
 from streaming.core.trading.orders import queue_cancel
 from streaming.core.trading.ready import is_signing, report_ready
+from streaming.core.trading.resting import watch_resting
 
 
 def settle(state: EngineState, out: list[AnyOutput]) -> None:
@@ -29,6 +30,7 @@ def settle(state: EngineState, out: list[AnyOutput]) -> None:
     elif live.is_latch_applied or live.is_flattening:
         exit_all(state, out, "stop_latch" if live.is_latch_applied else "flattening")  # filled after the stop
     dispatch(state, out)
+    watch_resting(state, out)
     if is_signing(state):
         report_ready(state, out)
 
