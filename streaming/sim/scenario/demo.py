@@ -1,4 +1,4 @@
-"""The scenario `demo`: a small dex `xyz` with the facts of the real one, and two markets of the validator dex.
+"""The scenarios `demo` and `drill`: a dex `xyz` with the facts of the real one, and two markets of the validator dex.
 
 Rule 1: names, order, size decimals, leverage, margin and growth modes are those of the real dex `xyz` (2026-07), so an
 asset id here is the asset id there. Size decimals of indices 6 to 13 and leverage of 8 to 13 are inferred.
@@ -117,17 +117,22 @@ DEMO = Scenario(
     characters=_CHARACTERS,
 )
 
-DRILL_JUMP_RATE_H = 1_800.0
-DRILL_SLOW_DELAY_S = 3.0
-
 
 def _drilled(character: Character) -> Character:
-    # Oracle jumps every two seconds instead of every quarter of an hour, followed late: a day's opportunities in a
-    # minute. Nothing about it resembles a real market, and nothing has to: it is there to make orders.
+    # The oracle jumps far with nearly every update, on a Sunday too, instead of every quarter of an hour, and makers
+    # follow before the next one: a day's opportunities in a minute. Nothing about it resembles a real market, and
+    # nothing has to: it is there to make orders. Five markets give a fill or two a second; hardly any trade loses, so
+    # that a row of losses does not pause the drill. More jumps, or larger ones, only trip gate 2 more often.
     if character.label is not Label.STALE_QUOTE:
         return character
     return msgspec.structs.replace(
-        character, jump_rate_h=DRILL_JUMP_RATE_H, slow_ratio=1.0, slow_delay_s=DRILL_SLOW_DELAY_S
+        character,
+        jump_rate_h=2_400.0,
+        jump_bps_min=12.0,
+        jump_bps_scale=2.0,
+        bbo_rate_s=3.0,
+        slow_ratio=1.0,
+        slow_delay_s=1.3,
     )
 
 
