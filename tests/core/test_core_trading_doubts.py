@@ -1,17 +1,20 @@
 """Orders of unknown outcome: what ends a doubt, what does not, and what waits for it (reliability.md, section 4)."""
 
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
 from core_builders import COIN, a_timer, of_type, venue_ms
 from trading_builders import OTHER, Desk, a_desk, blocked_by, fill_part, statuses
 
-from streaming.core.events import AnyEvent
 from streaming.core.trading.doubts import ASK_AGAIN_MS
 from streaming.core.trading.effects import AccountAsked, ActionDecided, FillsAsked, LiveFillApplied, OrderAsked
 from streaming.core.trading.events import AccountRead, OrderRead
 from streaming.core.trading.model import DexAccount, OrderStatus
+
+if TYPE_CHECKING:
+    from streaming.core.events import AnyEvent
 
 D = Decimal
 

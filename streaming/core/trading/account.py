@@ -122,6 +122,8 @@ class LiveAccount(msgspec.Struct, kw_only=True):
     may_schedule_cancel: bool = True
     """The venue takes `scheduleCancel` from this account, as far as we know."""
     is_switch_armed: bool = False
+    switch_due_mono_ns: int = 0
+    """When it is armed again."""
     # exits
     exit_timers: dict[str, int] = {}
     """Coin → number of the one exit deadline that counts."""

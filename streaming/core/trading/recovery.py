@@ -27,9 +27,12 @@ from streaming.core.units import NS_PER_MS, ZERO
 
 
 def carried_account(live: LiveAccount) -> LiveAccount:
-    """Return what the next session starts from; it shares nothing mutable with `live`."""
+    """Return what the next session starts from; it shares nothing mutable with `live`.
+
+    Entries that waited for their batch are not in it: nothing of them was recorded, and nothing has left.
+    """
     return LiveAccount(
-        orders=dict(live.orders),
+        orders={cloid: order for cloid, order in live.orders.items() if order.action_id},
         recent_orders=dict(live.recent_orders),
         positions=dict(live.positions),
         nonce=NonceState(last=live.nonce.last),

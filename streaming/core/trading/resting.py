@@ -33,10 +33,13 @@ def watch_resting(state: EngineState, out: list[AnyOutput]) -> None:
 
 def arm_again(state: EngineState, out: list[AnyOutput]) -> None:
     """Push the switch back while something still rests."""
-    if state.live.is_switch_armed and state.live.may_schedule_cancel:
+    live = state.live
+    is_due = state.mono_ns >= live.switch_due_mono_ns  # else it was armed anew meanwhile, with a deadline of its own
+    if is_due and live.is_switch_armed and live.may_schedule_cancel:
         _arm(state, out)
 
 
 def _arm(state: EngineState, out: list[AnyOutput]) -> None:
     schedule_cancel(state, out, state.ts_ns // NS_PER_MS + SWITCH_MS)
-    schedule(state, state.mono_ns + ARM_AGAIN_MS * NS_PER_MS, TimerKind.CANCEL_SWITCH)
+    due_mono_ns = state.live.switch_due_mono_ns = state.mono_ns + ARM_AGAIN_MS * NS_PER_MS
+    schedule(state, due_mono_ns, TimerKind.CANCEL_SWITCH)
