@@ -58,8 +58,11 @@ def statuses(outputs: list[AnyOutput]) -> list[tuple[str, str, Decimal]]:
     return [(o.status, o.reason, o.filled_sz) for o in of_type(outputs, OrderChanged)]
 
 
-def _sized(state: EngineState, **arguments: Any) -> Sizing:
-    return size_entry(state.limits.sizing, state.markets[COIN].spec, paper_held(state), **arguments)
+def _sized(state: EngineState, *, limit_px: Decimal, touch_sz: Decimal, is_reduced: bool) -> Sizing:
+    spec = state.markets[COIN].spec
+    return size_entry(
+        state.limits.sizing, spec, paper_held(state), limit_px=limit_px, touch_sz=touch_sz, is_reduced=is_reduced
+    )
 
 
 def balances(outputs: list[AnyOutput]) -> dict[str, Decimal]:
