@@ -15,7 +15,8 @@ import pytest
 from streaming.core import limits as limits_module
 from streaming.core.effects import AnyOutput
 from streaming.core.events import AnyEvent
-from streaming.shell.config.schema import Config
+from streaming.core.limits import ActionLimits, Limits
+from streaming.shell.config.schema import Config, problems
 
 ROOT = Path(__file__).resolve().parents[2]
 TREES = {path: ast.parse(path.read_text()) for path in sorted((ROOT / "streaming").rglob("*.py"))}
@@ -119,3 +120,14 @@ def test_every_setting_is_read_by_what_it_is_about(setting: str) -> None:
     name = setting.partition(".")[2]
     readers = [path for path in TREES if path not in JUDGES and name in USED[path]]
     assert readers
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("exit_in_flight_count", 20), ("exit_token_count", 40), ("entry_batch_ms", 1_000)]
+)
+def test_a_limit_that_another_would_make_unreachable_is_refused(name: str, value: int) -> None:
+    """The predecessor allowed 10 posts in flight and closed entries at 80: that gate could never act."""
+    actions = msgspec.structs.replace(ActionLimits(entry_expiry_ms=1_000), **{name: value})
+    found = problems(Config(limits=Limits(actions=actions)))
+    assert [problem.partition(":")[0] for problem in found] == [f"limits.actions.{name}"]
+    assert problems(Config()) == ()
