@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from aiohttp import web
-from core_builders import a_poll, a_spec, a_status, a_timer, an_engine, an_opening, feed, of_type, stamps
+from core_builders import a_poll, a_spec, a_status, a_timer, an_engine, an_opening, feed, limits_with, of_type, stamps
 from info_server import InfoServer
 from trading_builders import D, Desk, warm_up
 
@@ -109,14 +109,14 @@ def test_p3_whatever_leaves_has_a_size_of_whole_lots_above_the_least_order() -> 
     """Sizes were floored to the lot after they had been checked, down to zero."""
     for sz_decimals in range(4):
         spec = a_spec(AAPL, sz_decimals=sz_decimals)
-        desk = Desk(AAPL, specs=(spec,))
+        desk = Desk(AAPL, specs=(spec,), limits=limits_with(sizing={"order_ntl_min": D(45), "order_ntl_max": D(50)}))
         warm_up(desk)
         desk.cross(AAPL)
         for action in desk.actions:
             (order,) = json.loads(msgspec.json.encode(wire_action(action)))["orders"]
             assert D(order["s"]) % D(1).scaleb(-sz_decimals) == 0
             assert D(order["s"]) * D(order["p"]) >= desk.limits.sizing.order_ntl_min
-        assert len(desk.actions) == (sz_decimals > 0)  # one whole share is beyond the largest order
+        assert len(desk.actions) == (sz_decimals > 1)  # a whole share is too much, four tenths are too little
 
 
 @pytest.mark.parametrize("bad", [{"sz": "x"}, {"side": "C"}, {"cloid": 7}])
