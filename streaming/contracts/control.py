@@ -88,6 +88,10 @@ class MarketStatusView(msgspec.Struct, frozen=True, kw_only=True):
     """Paper."""
     stopped_by: str = ""
     """Gate that keeps real trading out of this market."""
+    is_session_open: bool = True
+    """Whether the underlying's own market is open."""
+    session_change_ts_ns: int | None = None
+    """When that changes next; None for what never opens or closes."""
 
 
 class PositionView(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,6 +139,10 @@ class TradingView(msgspec.Struct, frozen=True, kw_only=True):
     drawdown_usd: Decimal = Decimal(0)
     loss_streak_count: int = 0
     action_in_flight_count: int = 0
+    address_left_count: int | None = None
+    """Requests left of the address budget; None before it was read."""
+    address_left_hours: Decimal | None = None
+    """Until it is used up, at the rate of the last reads; None while it does not fall."""
     in_doubt_count: int = 0
     positions: tuple[PositionView, ...] = ()
     orders: tuple[OrderView, ...] = ()

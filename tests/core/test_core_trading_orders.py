@@ -22,7 +22,7 @@ from trading_builders import (
 from streaming.core.events import AnyEvent
 from streaming.core.limits import Limits
 from streaming.core.trading.effects import ActionDecided, ActionEnded, LiveFillApplied
-from streaming.core.trading.events import FillsReceived
+from streaming.core.trading.events import ActionAnswered, FillsReceived
 from streaming.core.trading.model import ActionStatus, OrderStatus, OrderUpdate
 from streaming.core.trading.orders import TRANSITIONS
 from streaming.core.trading.refusal import AUTH_CODES, BENIGN, NONCE_CODES, RefusalCode
@@ -537,3 +537,17 @@ def test_f118_a_rebate_pays_us_and_balances() -> None:
 def batched(ms: int) -> Limits:
     base = Limits()
     return msgspec.structs.replace(base, actions=msgspec.structs.replace(base.actions, entry_batch_ms=ms))
+
+
+def test_f33_the_least_nonce_the_venue_keeps_is_taken_over_from_its_words() -> None:
+    desk = a_desk()
+    action = an_entry(desk)
+    least = action.nonce + 50_000
+    text = f"Invalid nonce: nonce too low {action.nonce} < {least}"
+    desk.feed(
+        ActionAnswered(
+            **desk.stamped(), action_id=action.action_id, generation=desk.generation, code=RefusalCode.NONCE_LOW,
+            text=text,
+        )
+    )  # fmt: skip
+    assert desk.live.nonce.last == least

@@ -106,7 +106,7 @@ class LiveAccount(msgspec.Struct, kw_only=True):
     cash_from_ts_ms: dict[str, int] = {}
     """Dex → venue time of the read that gave its start: money that moved until then is in it."""
     money_keys: dict[str, int] = {}
-    """Posting of a funding payment or transfer → its venue time, of those that were seen."""
+    """Posting of a funding payment or transfer → when it was posted (ns, our clock)."""
     # actions
     budget: ActionBudget = msgspec.field(default_factory=ActionBudget)
     actions: dict[int, ActionUnderWay] = {}
@@ -229,11 +229,11 @@ def know_tid(live: LiveAccount, tid: int, venue_ts_ms: int) -> bool:
     return True
 
 
-def know_money(live: LiveAccount, key: str, venue_ts_ms: int) -> bool:
-    """Take note of a funding payment or transfer; False when it was known."""
+def know_money(live: LiveAccount, key: str, posted_ts_ns: int) -> bool:
+    """Take note of a funding payment or transfer that is posted; False when it was known."""
     if key in live.money_keys:
         return False
-    live.money_keys[key] = venue_ts_ms
+    live.money_keys[key] = posted_ts_ns
     if len(live.money_keys) > MONEY_COUNT_MAX:
         del live.money_keys[min(live.money_keys, key=lambda known: live.money_keys[known])]
     return True

@@ -7,6 +7,8 @@ Rule 3: refusals that are not part of trading count towards the stop latch; a fi
 Rule 4: an answer that comes late is still evidence.
 """
 
+import re
+
 from streaming.core.effects import AnyOutput
 from streaming.core.latch import set_latch
 from streaming.core.state import EngineState
@@ -15,12 +17,14 @@ from streaming.core.trading.action_budget import answered, limit_hit
 from streaming.core.trading.dispatch import end_action
 from streaming.core.trading.events import ActionAnswered, ActionNotSent, ActionOutcomeUnknown, ActionSent
 from streaming.core.trading.model import ActionStatus, LiveOrder, OrderStatus, Tif
-from streaming.core.trading.nonce import raise_floor
+from streaming.core.trading.nonce import raise_floor, raise_floor_by_venue
 from streaming.core.trading.orders import change, conclude, doubt, forget_action, queue_cancel, rest
 from streaming.core.trading.refusal import AUTH_CODES, NONCE_CODES, RefusalCode, weight_of
 from streaming.core.units import NS_PER_MS, ZERO
 
 NONCE_REFUSAL_COUNT_MAX = 2
+_NONCE_LOW = re.compile(r"nonce too low [0-9]{1,19} < ([0-9]{1,18})", re.ASCII).search
+"""The venue names the least nonce that it keeps."""
 _NOT_SENT_STATUS = {
     "expired": OrderStatus.EXPIRED,
     **dict.fromkeys(("stop_latch", "not_allowed", "flattening"), OrderStatus.ABORTED),
@@ -157,6 +161,9 @@ def _action_refused(state: EngineState, out: list[AnyOutput], code: RefusalCode,
         return
     if code in NONCE_CODES:
         raise_floor(live.nonce, state.ts_ns // NS_PER_MS)
+        least = _NONCE_LOW(text)
+        if least is not None:
+            raise_floor_by_venue(live.nonce, int(least.group(1)), state.ts_ns)
         live.nonce_refusal_count += 1
         if live.nonce_refusal_count >= NONCE_REFUSAL_COUNT_MAX:
             set_latch(state, out, reason=f"nonce_refused: {text}"[:200], operator="engine")

@@ -95,6 +95,8 @@ def resume_doubts(state: EngineState, out: list[AnyOutput]) -> None:
             ask_later(state, TimerKind.FILLS, ASK_AGAIN_MS)
         else:
             doubt(state, out, order, "restart")
+            if order.status is OrderStatus.RESTING:  # it was watched already, by a timer that died with the process
+                schedule(state, state.mono_ns + ASK_AGAIN_MS * NS_PER_MS, TimerKind.DOUBT, cloid)
 
 
 def _is_deadline_past(state: EngineState, order: LiveOrder, venue_ts_ms: int) -> bool:

@@ -18,7 +18,7 @@ from streaming.core.market import Side
 from streaming.core.state import EngineState, TimerKind, age_ms, schedule
 from streaming.core.trading.account import know_tid, known_order
 from streaming.core.trading.books import post_fill
-from streaming.core.trading.cloids import WATCHDOG_CLOID_PREFIX
+from streaming.core.trading.cloids import is_watchdog_cloid
 from streaming.core.trading.effects import LiveFillApplied, LivePositionChanged, LossesChanged, TradeClosed
 from streaming.core.trading.exit_rules import ExitBaseline, ExitTrack
 from streaming.core.trading.losses import copy_of, cost_booked, trade_closed
@@ -88,7 +88,7 @@ def _reason_of(fill: VenueFill) -> str:
         return LIQUIDATION
     if fill.direction in _VENUE_ACTS:
         return SETTLEMENT if fill.direction == "Settlement" else LIQUIDATION
-    return WATCHDOG if fill.cloid.startswith(WATCHDOG_CLOID_PREFIX) else FOREIGN
+    return WATCHDOG if is_watchdog_cloid(fill.cloid) else FOREIGN
 
 
 def _posting_of(reason: str) -> str:

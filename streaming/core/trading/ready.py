@@ -119,8 +119,8 @@ def on_fundings(state: EngineState, event: FundingsReceived, out: list[AnyOutput
         state.stale_frame_count += 1
         return
     for funding in event.fundings:
-        is_new = know_money(live, funding_key(funding), funding.venue_ts_ms)
-        if is_new and _is_counted(state, dex_of(funding.coin), funding.venue_ts_ms, is_snapshot=event.is_snapshot):
+        is_counted = _is_counted(state, dex_of(funding.coin), funding.venue_ts_ms, is_snapshot=event.is_snapshot)
+        if is_counted and know_money(live, funding_key(funding), state.ts_ns):
             live.change_count += 1
             post_funding(state, out, funding)
             credit_funding(state, out, funding)
@@ -134,8 +134,8 @@ def on_transfers(state: EngineState, event: TransfersReceived, out: list[AnyOutp
         return
     for transfer in event.transfers:
         is_ours = any(dex_of(coin) == transfer.dex for coin in state.markets)
-        is_new = is_ours and know_money(live, transfer_key(transfer), transfer.venue_ts_ms)
-        if is_new and _is_counted(state, transfer.dex, transfer.venue_ts_ms, is_snapshot=event.is_snapshot):
+        is_counted = _is_counted(state, transfer.dex, transfer.venue_ts_ms, is_snapshot=event.is_snapshot)
+        if is_ours and is_counted and know_money(live, transfer_key(transfer), state.ts_ns):
             live.change_count += 1
             post_transfer(state, out, transfer)
 

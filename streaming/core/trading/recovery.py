@@ -23,7 +23,7 @@ from streaming.core.trading.effects import (
 )
 from streaming.core.trading.losses import copy_of
 from streaming.core.trading.nonce import NonceState, raise_floor
-from streaming.core.units import NS_PER_MS, ZERO
+from streaming.core.units import ZERO
 
 
 def carried_account(live: LiveAccount) -> LiveAccount:
@@ -51,7 +51,7 @@ def carried_account(live: LiveAccount) -> LiveAccount:
 def fold_live_ledger(state: EngineState, output: LedgerPosted) -> None:
     """Move our account of the venue's cash as the posting did."""
     if output.mode == MODE and output.account in {"funding", "transfers"}:
-        know_money(state.live, output.posting_id, output.ts_ns // NS_PER_MS)
+        know_money(state.live, output.posting_id, output.ts_ns)
     if output.mode != MODE or output.account not in {"cash", "position"}:
         return
     dex = dex_of(output.coin)

@@ -1,9 +1,11 @@
 """The read-only views of `/v1/status`, `/v1/rotation` and `/readyz`, taken from the engine's state."""
 
 from streaming.contracts.control import MarketStatusView, RotationAnswer, StatusView
+from streaming.core.calendar import NEVER_TS_NS, is_session_open, next_change_ts_ns
 from streaming.core.effects import GateId, GateStatus
 from streaming.core.state import EngineState, MarketState, Readiness
 from streaming.core.stop import entries_closed_by
+from streaming.core.underlyings import session_kind_of
 from streaming.core.units import NS_PER_S, ZERO
 from streaming.shell.control.status_trading import trading_view
 from streaming.shell.telemetry.meter import Telemetry
@@ -71,6 +73,8 @@ def _market_view(state: EngineState, market: MarketState, now_mono_ns: int) -> M
     book = market.snapshot(now_mono_ns)
     coin = market.spec.coin
     position = state.positions.get(coin)
+    session = session_kind_of(coin)
+    change_ts_ns = next_change_ts_ns(session, state.ts_ns)
     return MarketStatusView(
         coin=coin,
         state=market.readiness,
@@ -91,6 +95,8 @@ def _market_view(state: EngineState, market: MarketState, now_mono_ns: int) -> M
         is_allowed=_is_allowed(state, coin),
         position_sz=ZERO if position is None else position.sz,
         stopped_by=state.live.stops.get(coin, ""),
+        is_session_open=is_session_open(session, state.ts_ns),
+        session_change_ts_ns=None if change_ts_ns == NEVER_TS_NS else change_ts_ns,
     )
 
 

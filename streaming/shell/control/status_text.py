@@ -8,7 +8,7 @@ from streaming.core.trading.model import OrderStatus
 from streaming.core.units import NS_PER_S
 
 _HEAD = ("market", "state", "book", "bid", "ask", "oracle", "mark", "bbo ms", "ctx ms", "blocked by", "episodes",
-         "signals", "paper", "rotation", "stopped by")  # fmt: skip
+         "signals", "paper", "rotation", "stopped by", "session")  # fmt: skip
 _POSITIONS = ("position", "size", "entry", "cost", "unrealised", "realised net", "held ms", "closing")
 _ORDERS = ("order", "side", "leg", "limit", "size", "filled", "status", "reason", "age ms", "cloid")
 
@@ -65,11 +65,19 @@ def _trading(trading: TradingView) -> tuple[tuple[str, str], ...]:
         ("ladder", ladder),
         ("orders", f"{len(trading.orders)} open{doubt}, {trading.action_in_flight_count} actions in flight"),
         ("positions", f"{len(trading.positions)} open"),
+        ("address budget", _address(trading)),
         (
             "day result",
             f"{trading.day_pnl_usd:f}, drawdown {trading.drawdown_usd:f}, {trading.loss_streak_count} losses in a row",
         ),
     )
+
+
+def _address(trading: TradingView) -> str:
+    if trading.address_left_count is None:
+        return "not read yet"
+    hours = trading.address_left_hours
+    return f"{trading.address_left_count} requests left" + ("" if hours is None else f", {hours} h at this rate")
 
 
 def _position(position: PositionView) -> tuple[str, ...]:
@@ -114,4 +122,13 @@ def _row(market: MarketStatusView) -> tuple[str, ...]:
         f"{market.position_sz}",
         "allowed" if market.is_allowed else "-",
         market.stopped_by or "-",
+        _session(market),
     )
+
+
+def _session(market: MarketStatusView) -> str:
+    state = "open" if market.is_session_open else "closed"
+    if market.session_change_ts_ns is None:
+        return state
+    change = datetime.fromtimestamp(market.session_change_ts_ns // NS_PER_S, tz=UTC)
+    return f"{state} until {change:%a %H:%M}"

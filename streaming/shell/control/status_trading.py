@@ -9,6 +9,7 @@ from decimal import Decimal
 from streaming.contracts.control import OrderView, PositionView, TradingView
 from streaming.core.rounding import wire_number
 from streaming.core.state import EngineState
+from streaming.core.trading.action_budget import forecast_hours
 from streaming.core.trading.model import LiveOrder, LivePosition, OrderStatus
 from streaming.core.units import NS_PER_MS, ZERO, utc_day_of
 
@@ -21,6 +22,7 @@ def trading_view(state: EngineState, now_mono_ns: int) -> TradingView:
     """Return real trading as of now."""
     live, losses = state.live, state.live.losses
     orders = tuple([_order_view(order, now_mono_ns) for order in live.orders.values() if not order.is_settled])
+    reads = live.budget.address_reads
     is_day_over = utc_day_of(state.ts_ns) > losses.day
     return TradingView(
         is_ready=live.is_ready,
@@ -31,6 +33,8 @@ def trading_view(state: EngineState, now_mono_ns: int) -> TradingView:
         day_pnl_usd=ZERO if is_day_over else losses.day_pnl_usd,
         drawdown_usd=losses.peak_pnl_usd - losses.total_pnl_usd,
         loss_streak_count=losses.loss_count,
+        address_left_count=reads[-1].left_count - live.budget.unread_count if reads else None,
+        address_left_hours=forecast_hours(live.budget, now_mono_ns),
         action_in_flight_count=sum(action.is_open for action in live.actions.values()),
         in_doubt_count=sum(order.status == OrderStatus.IN_DOUBT for order in orders),
         positions=tuple([_position_view(state, position) for position in live.positions.values()]),
