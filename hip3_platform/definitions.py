@@ -1,8 +1,9 @@
 """The code location `hip3`: sealed files in, judged days, rankings and rotations out.
 
 Settings come from the environment once, here: HIP3_WAREHOUSE (default: `warehouse/` of the repository), HIP3_VENUE
-(default: sim) and HIP3_BLACKLIST (markets, comma separated; default: none). Everything else is a typed field of a
-resource. Importing this module imports neither Great Expectations nor pandas (a test holds it).
+(default: sim), HIP3_ACCOUNT (master address that the sidecar trades for, the same name as its own setting; default:
+none, so rotations are for `paper`) and HIP3_BLACKLIST (markets, comma separated; default: none). Everything else is a
+typed field of a resource. Importing this module imports neither Great Expectations nor pandas (a test holds it).
 """
 
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import dagster as dg
 
 from hip3_platform.assets.bronze import build_bronze, landing_specs
+from hip3_platform.assets.execution import build_daily_execution
 from hip3_platform.assets.gold import (
     build_daily_metrics,
     build_market_ranking,
@@ -19,6 +21,7 @@ from hip3_platform.assets.gold import (
 )
 from hip3_platform.assets.sidecar import sidecar_specs
 from hip3_platform.checks.conservation import build_conservation_check
+from hip3_platform.checks.double_entry import build_double_entry_check
 from hip3_platform.checks.parity import build_parity_check
 from hip3_platform.checks.sidecar import build_sidecar_checks
 from hip3_platform.checks.signals import build_signals_check
@@ -30,6 +33,7 @@ from hip3_platform.resources.warehouse import WarehouseResource
 from hip3_platform.sensors.rotation_push import build_rotation_push
 from hip3_platform.sensors.sealed_files import build_daily_schedule, build_sealed_files
 from hip3_platform.sensors.sidecar_health import build_sidecar_health
+from streaming.core.rotation import PAPER_ACCOUNT
 
 REPO = Path(__file__).resolve().parent.parent
 JOB = "daily"
@@ -51,6 +55,7 @@ def build_definitions(
             *landing_specs(partitions),
             build_bronze(partitions),
             build_daily_metrics(partitions),
+            build_daily_execution(partitions),
             build_markouts(partitions),
             build_market_ranking(partitions),
             build_rotation_asset(partitions),
@@ -59,6 +64,7 @@ def build_definitions(
         ],
         asset_checks=[
             build_conservation_check(partitions),
+            build_double_entry_check(partitions),
             build_signals_check(partitions),
             build_parity_check(partitions),
             *build_sidecar_checks(),
@@ -82,9 +88,12 @@ def defs() -> dg.Definitions:
     root = dg.EnvVar("HIP3_WAREHOUSE").get_value(default=str(REPO / "warehouse"))
     venue = dg.EnvVar("HIP3_VENUE").get_value(default="sim")
     blacklist = dg.EnvVar("HIP3_BLACKLIST").get_value(default="") or ""
+    account = dg.EnvVar("HIP3_ACCOUNT").get_value(default="") or PAPER_ACCOUNT
     warehouse = WarehouseResource(root=str(Path(str(root)).resolve()), venue=str(venue))
     return build_definitions(
         warehouse,
-        RotationPolicy(blacklist=[coin.strip() for coin in blacklist.split(",") if coin.strip()]),
+        RotationPolicy(
+            blacklist=[coin.strip() for coin in blacklist.split(",") if coin.strip()], account=account.strip().lower()
+        ),
         first=first_day(warehouse.path, warehouse.checked_venue, Clock().now_ts_ns()),
     )

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import polars as pl
 
-from hip3_platform.analytics import markouts, metrics
+from hip3_platform.analytics import execution, markouts, metrics
 from hip3_platform.analytics.frames import markets_of
 from hip3_platform.analytics.ranking import RankingRule, rank_markets, ranking_frame
 from hip3_platform.analytics.rotation import RotationRule, build_rotation
@@ -25,6 +25,7 @@ from streaming.contracts.rotation import RotationDoc, decode_rotation, encode_ro
 
 INPUTS = "inputs"
 DAILY_METRICS = "daily_metrics"
+DAILY_EXECUTION = "daily_execution"
 MARKOUTS = "markouts"
 MARKET_RANKING = "market_ranking"
 ROTATION = "rotation"
@@ -83,6 +84,15 @@ def write_daily_metrics(root: Path, venue: str, day: str) -> Written:
         "markets": frame.to_dicts(),
     }
     write_json(path.with_suffix(".json"), document)
+    return Written(frame, path, write_frame(path, frame))
+
+
+def write_daily_execution(root: Path, venue: str, day: str) -> Written:
+    """Compute and write gold/daily_execution of one day: one row a market that was traded for real."""
+    coins = markets_of(root, venue, day, ("orders", "fills", "ledger"))
+    found = (execution.execution_of(root, venue, day, coin) for coin in coins)
+    frame = execution.execution_frame([row for row in found if row is not None])
+    path = gold_path(root, table=DAILY_EXECUTION, venue=venue, day=day)
     return Written(frame, path, write_frame(path, frame))
 
 
@@ -173,5 +183,9 @@ def newest_rotation(root: Path, venue: str) -> tuple[RotationDoc, bytes] | None:
 
 
 def rows_for_people(frame: pl.DataFrame, columns: Iterable[str], digits: int = 2) -> list[dict[str, Any]]:
-    """Return `columns` of a frame as records with floats rounded: what a metadata table shows."""
-    return frame.select(columns).with_columns(pl.selectors.float().round(digits)).to_dicts()
+    """Return `columns` of a frame as records with floats rounded: what a metadata table shows.
+
+    Money is a float there and nowhere else.
+    """
+    shown = frame.select(columns).with_columns(pl.selectors.decimal().cast(pl.Float64))
+    return shown.with_columns(pl.selectors.float().round(digits)).to_dicts()

@@ -1,6 +1,7 @@
 """Is a sealed part what its manifest line says, and of a published contract? Reads and judges; never repairs.
 
 Rule 1: nothing is cast, and nothing is skipped: whatever does not fit is a finding with the file's name (F-75 to F-78).
+A published older version is read as the present one where that changes no value (`upgrades`); any other is a finding.
 Rule 2: findings about the *file* are `contract`, findings about its *rows* are `completeness`.
 """
 
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from hip3_platform.analytics.upgrades import upgraded
 from streaming.contracts.manifest import ManifestLine
 from streaming.contracts.paths import day_begin_ns
 from streaming.contracts.tables import TABLES, Table
@@ -96,6 +98,7 @@ def read_part(root: Path, line: ManifestLine, findings: Findings) -> pa.Table | 
     trouble = _trouble_before_reading(root, line)
     rows = _read_file(root / line.path) if trouble is None else trouble
     if not isinstance(rows, str):
+        rows = upgraded(rows, TABLES[line.table])
         trouble = _trouble_in(rows, TABLES[line.table])
         if trouble is None:
             _check_rows(rows, line, findings)

@@ -3,7 +3,9 @@
     duckdb warehouse/hip3.duckdb "select coin, count(*) from bronze.signals group by all"
 
 Rule 1: it is rebuilt aside and renamed, so that readers who have it open are not disturbed (F-85).
-Rule 2: views name absolute folders; a moved warehouse gets new views with the next run.
+Rule 2: bronze of a day stays in the version of its tables it was made in until the day is judged again; a view joins
+versions by column name, and what an older one does not have is null.
+Rule 3: views name absolute folders; a moved warehouse gets new views with the next run.
 """
 
 from pathlib import Path
@@ -14,7 +16,7 @@ from hip3_platform.analytics.store import write_aside
 from streaming.contracts.tables import TABLES
 
 FILE = "hip3.duckdb"
-GOLD_TABLES = ("daily_metrics", "markouts", "market_ranking")
+GOLD_TABLES = ("daily_metrics", "daily_execution", "markouts", "market_ranking")
 
 
 def _quoted(text: str) -> str:
@@ -42,11 +44,9 @@ def write_views(root: Path) -> tuple[Path, tuple[str, ...]]:
             connection.execute("create schema bronze")
             connection.execute("create schema gold")
             for view, folder in sources.items():
-                files = _quoted(f"{folder}/**/*.parquet")
+                source = f"{_quoted(f'{folder}/**/*.parquet')}, hive_partitioning = false, union_by_name = true"
                 # Names come from the contract and this module, the folder is quoted: nothing here is outside text.
-                connection.execute(
-                    f"create view {view} as select * from read_parquet({files}, hive_partitioning = false)"  # noqa: S608
-                )
+                connection.execute(f"create view {view} as select * from read_parquet({source})")  # noqa: S608
 
     write_aside(path, build)
     return path, tuple(sources)

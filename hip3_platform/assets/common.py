@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from hip3_platform.analytics.gold import rows_for_people
+from hip3_platform.analytics.gold import Written, rows_for_people
 from streaming.contracts.tables import Table
 
 WRITER_POOL = "warehouse_writer"
@@ -77,6 +77,21 @@ def _shown_type(kind: pl.DataType) -> str:
     if kind.is_integer():
         return "int"
     return "float" if kind.is_numeric() else "string"
+
+
+def maximum_point(frame: pl.DataFrame, column: str, name: str) -> dict[str, float]:
+    """Return a plot's point; a day without the figure has no point rather than a 0."""
+    value = frame[column].max()
+    return {} if value is None else {name: float(value)}  # type: ignore[arg-type]  # a number by its column
+
+
+def written_metadata(written: Written, venue: str, schema: dg.TableSchema) -> dict[str, Any]:
+    """Return what is told of every derived table."""
+    return {
+        "dagster/row_count": written.frame.height,
+        "dagster/column_schema": schema,
+        **file_metadata(written.path, written.byte_count, venue),
+    }
 
 
 def file_metadata(path: Path, byte_count: int, venue: str) -> dict[str, Any]:

@@ -10,11 +10,11 @@ import polars as pl
 from hip3_platform.analytics import markouts, metrics, ranking
 from hip3_platform.analytics.closing import is_closed
 from hip3_platform.analytics.gold import (
+    DAILY_EXECUTION,
     DAILY_METRICS,
     MARKET_RANKING,
     MARKOUTS,
     ROTATION,
-    Written,
     write_daily_metrics,
     write_markouts,
     write_ranking,
@@ -27,8 +27,10 @@ from hip3_platform.assets.common import (
     bronze_key,
     file_metadata,
     gold_key,
+    maximum_point,
     schema_of_frame,
     table_value,
+    written_metadata,
 )
 from hip3_platform.resources.clock import Clock
 from hip3_platform.resources.policy import RotationPolicy
@@ -47,20 +49,6 @@ _RANKING_SHOWN = (
 )  # fmt: skip
 
 
-def _written(written: Written, venue: str, schema: dg.TableSchema) -> dict[str, Any]:
-    return {
-        "dagster/row_count": written.frame.height,
-        "dagster/column_schema": schema,
-        **file_metadata(written.path, written.byte_count, venue),
-    }
-
-
-def _maximum(frame: pl.DataFrame, column: str, name: str) -> dict[str, float]:
-    """Return a plot's point; a day without the figure has no point rather than a 0."""
-    value = frame[column].max()
-    return {} if value is None else {name: float(value)}  # type: ignore[arg-type]  # a number by its column
-
-
 def build_daily_metrics(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
     """Return the asset with the daily figures of every market."""
 
@@ -76,7 +64,7 @@ def build_daily_metrics(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDe
         return dg.MaterializeResult(
             metadata={
                 "markets": table_value(frame, _METRICS_SHOWN),
-                **_written(written, venue, schema_of_frame(metrics.SCHEMA, metrics.ABOUT)),
+                **written_metadata(written, venue, schema_of_frame(metrics.SCHEMA, metrics.ABOUT)),
                 "market_count": frame.height,
                 "cross_count": int(frame["cross_episode_count"].sum()),
                 "signals": int(frame["signal_count"].sum()),
@@ -84,9 +72,9 @@ def build_daily_metrics(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDe
                 "bbo_rows": int(frame["bbo_count"].sum()),
                 "ctx_rows": int(frame["ctx_count"].sum()),
                 "reconnects_max": int(frame["reconnect_count"].max() or 0),  # type: ignore[arg-type]
-                **_maximum(frame, "bbo_null_rate", "worst_bbo_null_rate"),
-                **_maximum(frame, "ctx_age_ms_clock_p95", "worst_ctx_age_ms_p95"),
-                **_maximum(frame, "rate_use_max", "rate_use_max"),
+                **maximum_point(frame, "bbo_null_rate", "worst_bbo_null_rate"),
+                **maximum_point(frame, "ctx_age_ms_clock_p95", "worst_ctx_age_ms_p95"),
+                **maximum_point(frame, "rate_use_max", "rate_use_max"),
                 "json": dg.MetadataValue.path(str(written.path.with_suffix(".json").resolve())),
             }
         )
@@ -115,11 +103,11 @@ def build_markouts(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinit
         return dg.MaterializeResult(
             metadata={
                 "markets": table_value(by_market, by_market.columns),
-                **_written(written, venue, schema_of_frame(markouts.SCHEMA, markouts.ABOUT)),
+                **written_metadata(written, venue, schema_of_frame(markouts.SCHEMA, markouts.ABOUT)),
                 "executable": taken.height,
                 "blocked": int((written.frame["state"] == "blocked").sum()),
                 "void": int((written.frame["state"] == "void").sum()),
-                **_maximum(by_market, "mean_bps", "best_mean_bps"),
+                **maximum_point(by_market, "mean_bps", "best_mean_bps"),
             }
         )
 
@@ -146,12 +134,12 @@ def build_market_ranking(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsD
         return dg.MaterializeResult(
             metadata={
                 "ranking": table_value(written.frame, _RANKING_SHOWN),
-                **_written(written, venue, schema_of_frame(ranking.SCHEMA, ranking.ABOUT)),
+                **written_metadata(written, venue, schema_of_frame(ranking.SCHEMA, ranking.ABOUT)),
                 "markets_ranked": ranked.height,
                 "markets_unranked": written.frame.height - ranked.height,
                 "episodes": int(written.frame["episode_count"].sum()),
-                **_maximum(ranked, "mean_bps", "best_mean_bps"),
-                **_maximum(ranked, "score_bps", "best_score_bps"),
+                **maximum_point(ranked, "mean_bps", "best_mean_bps"),
+                **maximum_point(ranked, "score_bps", "best_score_bps"),
                 "json": dg.MetadataValue.path(str(written.path.with_suffix(".json").resolve())),
             }
         )
@@ -212,8 +200,10 @@ def build_rotation_asset(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsD
 def build_views_asset() -> dg.AssetsDefinition:
     """Return the DuckDB file of views (not partitioned: it is one file for all days)."""
 
-    @dg.asset(key=gold_key(VIEWS), deps=[gold_key(MARKOUTS), gold_key(DAILY_METRICS)], group_name="gold",
-              kinds={"duckdb"}, pool=WRITER_POOL)  # fmt: skip
+    @dg.asset(
+        key=gold_key(VIEWS), deps=[gold_key(name) for name in (MARKOUTS, DAILY_METRICS, DAILY_EXECUTION)],
+        group_name="gold", kinds={"duckdb"}, pool=WRITER_POOL,
+    )  # fmt: skip
     def views(warehouse: WarehouseResource) -> dg.MaterializeResult[Any]:
         """hip3.duckdb: views over bronze and gold for people who want SQL; holds no data."""
         path, names = write_views(warehouse.path)

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hip3_platform.cli.plan import StageFailed
+
 PR_SET_PDEATHSIG = 1
 POLL_S = 0.05
 MARK = "_HIP3_UP_MARK"
@@ -67,6 +69,22 @@ class Children:
         child = Child(name, process, log, is_task)
         self.started.append(child)
         return child
+
+    def call(self, name: str, words: Sequence[str], *, env: Mapping[str, str], cwd: Path) -> bytes:
+        """Run a short command to its end and return what it printed; raises StageFailed unless it succeeded."""
+        child = self.start(name, words, env=env, cwd=cwd, is_task=True)
+        if code := child.process.wait():
+            raise StageFailed(f"{name} ended with exit code {code}\n{child.last_lines()}")
+        return child.log.read_bytes()
+
+    def end(self, child: Child, patience_s: float) -> int | None:
+        """Ask one child to stop, as a supervisor would, and return its exit code; None if it did not end in time."""
+        child.is_task = True  # from now on it may end
+        _signal_process(child.process.pid, signal.SIGTERM)
+        try:
+            return child.process.wait(patience_s)
+        except subprocess.TimeoutExpired:
+            return None
 
     def dead(self) -> Child | None:
         """Return a service that has ended although nobody asked it to, if any."""

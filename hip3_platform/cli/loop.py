@@ -1,6 +1,5 @@
 """The stages of `hip3 up`, in order, with what each must show before the next may begin."""
 
-import argparse
 import os
 import shutil
 import signal
@@ -8,18 +7,23 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from decimal import Decimal
 from pathlib import Path
 from types import FrameType
 
 import httpx
-import msgspec
 
+from hip3_platform.cli.account import Hip3, sim_account
+from hip3_platform.cli.audit import Audit, VenueAccount, audit, sealed_books
 from hip3_platform.cli.children import Child, Children
 from hip3_platform.cli.findings import Findings, history_window, newest_rotation, ranking_lines
-from streaming.core.errors import ConfigError, Hip3Error
+from hip3_platform.cli.plan import Plan, StageFailed
+from hip3_platform.cli.report import report_json
+from hip3_platform.cli.trading import REASON, arm, await_trades, begin_trading, pause_trading
+from streaming.core.errors import Hip3Error
 
 POLL_S = 0.5
 EXIT_STORE = 4
@@ -31,74 +35,15 @@ RUNS_QUERY = """query Runs($since: Float!) { runsOrError(limit: 50, filter: {cre
 SETTINGS = "dagster.yaml"
 ASIDE = "aside-"
 ENDED = ("SUCCESS", "FAILURE", "CANCELED")
-
-
-class StageFailed(Hip3Error):
-    """A stage did not show what it must; the message ends with the child's last lines."""
+END_S = 20.0
+"""How long the sidecar may take to flatten, close its journal and seal the last rows."""
+HIP3 = (sys.executable, "-m", "streaming.cli")
+DRILL_NOTE = """the live markets are the scenario `drill`: oracles jump every few seconds and quotes follow late, to
+  make orders; no real market is like that, and what is earned there means nothing"""
 
 
 class Stopped(Hip3Error):
     """A signal asked us to end."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What to start and where."""
-
-    root: Path
-    warehouse: Path
-    dagster_home: Path
-    days: int
-    seed: int
-    venue_port: int
-    control_port: int
-    dagster_port: int
-    timeout_s: float
-    is_once: bool
-    is_json: bool
-
-    @staticmethod
-    def of(args: argparse.Namespace) -> "Plan":
-        """Resolve paths; raises ConfigError where the checkout can not be found."""
-        root = _find_root(Path(args.root) if args.root else Path.cwd())
-        warehouse = Path(args.warehouse).resolve() if args.warehouse else root / "warehouse"
-        if args.days < 1:
-            raise ConfigError(f"--days: expected 1 or more, found {args.days}")
-        home = Path(args.dagster_home).resolve() if args.dagster_home else root / "dagster_home"
-        return Plan(
-            root, warehouse, home, args.days, args.seed, args.venue_port, args.control_port, args.dagster_port,
-            args.timeout_s, args.once, args.json,
-        )  # fmt: skip
-
-    @property
-    def control_url(self) -> str:
-        """Base address of the sidecar's control API and live page."""
-        return f"http://127.0.0.1:{self.control_port}"
-
-    @property
-    def dagster_url(self) -> str:
-        """Address of the Dagster UI."""
-        return f"http://127.0.0.1:{self.dagster_port}"
-
-    def environment(self) -> dict[str, str]:
-        """Environment of every child."""
-        return {
-            **os.environ,
-            "DAGSTER_HOME": str(self.dagster_home),
-            "HIP3_WAREHOUSE": str(self.warehouse),
-            "HIP3_VENUE": "sim",
-            "PYTHONUNBUFFERED": "1",
-        }
-
-
-def _find_root(start: Path) -> Path:
-    for folder in (start.resolve(), *start.resolve().parents):
-        if (folder / "workspace.yaml").is_file() and (folder / "dagster_home" / "dagster.yaml").is_file():
-            return folder
-    raise ConfigError(
-        f"expected a checkout of hip3 (workspace.yaml and dagster_home/dagster.yaml) at or above {start}; found none; "
-        "run it there, or name it with --root"
-    )
 
 
 @dataclass
@@ -109,6 +54,9 @@ class Loop:
     begun: float = field(default_factory=time.monotonic)
     begun_ts_s: float = field(default_factory=lambda: time.time_ns() / 1e9)
     seconds: dict[str, float] = field(default_factory=dict)
+    account: str = ""
+    """Address the sidecar trades for."""
+    sidecar: Child | None = None
 
     def run(self) -> int:
         """Start, watch, report and end everything; return the exit code."""
@@ -122,10 +70,19 @@ class Loop:
         if trouble := _unwritable(self.plan.warehouse, children.logs, self.plan.dagster_home):
             _say(trouble)
             return EXIT_STORE
+        with ExitStack() as files:
+            code, left = self._run(children, files)
+        if left:
+            _say(f"processes left: {left}")
+            return 1
+        _say("everything that was started has ended")
+        return code
+
+    def _run(self, children: Children, files: ExitStack) -> tuple[int, list[int]]:
+        """Return the exit code and the ids of processes that could not be ended."""
         code = 1
         try:
-            findings = self._stages(children)
-            self._report(findings)
+            self._report(*self._stages(children, files))
             code = 0
             if not self.plan.is_once:
                 self._stay(children)
@@ -138,12 +95,16 @@ class Loop:
         finally:
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave children behind
-            left = children.end_all()
-        if left:
-            _say(f"processes left: {left}")
-            return 1
-        _say("everything that was started has ended")
-        return code
+            left = self._end(children)
+        return code, left
+
+    def _end(self, children: Children) -> list[int]:
+        # The sidecar first: it needs the venue to close what it holds.
+        if self.sidecar is not None and self.sidecar.process.poll() is None:
+            ended = children.end(self.sidecar, END_S)
+            if ended:
+                _say(f"the sidecar ended with exit code {ended}; see {self.sidecar.log}")
+        return children.end_all()
 
     def _occupied_ports(self) -> list[tuple[int, str]]:
         wanted = [
@@ -153,24 +114,32 @@ class Loop:
         ]
         return [(port, flag) for port, flag in wanted if _is_occupied(port)]
 
-    def _stages(self, children: Children) -> Findings:
-        plan, env = self.plan, self.plan.environment()
+    def _stages(self, children: Children, files: ExitStack) -> tuple[Findings, Audit | None]:
+        plan = self.plan
         if aside := prepare_dagster_home(plan.root, plan.dagster_home, plan.warehouse):
             _say(f"the warehouse is new: Dagster's memory of an older one was put aside in {aside}")
-        hip3 = [sys.executable, "-m", "streaming.cli"]
 
         def start(name: str, *words: str, is_task: bool = False) -> Child:
             _say(f"starting {name}")
-            return children.start(name, words, env=env, cwd=plan.root, is_task=is_task)
+            return children.start(name, words, env=plan.environment(self.account), cwd=plan.root, is_task=is_task)
 
-        venue = start("venue", *hip3, "venue", "--port", str(plan.venue_port), "--seed", str(plan.seed))
-        self._await("venue", venue, lambda: _answers(f"http://127.0.0.1:{plan.venue_port}/info", {"type": "perpDexs"}))
-        sidecar = start(
-            "sidecar", *hip3, "run", "--venue", "sim", "--sim-port", str(plan.venue_port),
-            "--control-port", str(plan.control_port), "--warehouse", str(plan.warehouse),
+        def hip3(name: str, words: Sequence[str]) -> bytes:
+            return children.call(name, (*HIP3, *words), env=plan.environment(self.account), cwd=plan.root)
+
+        venue = start(
+            "venue", *HIP3, "venue", "--port", str(plan.venue_port), "--seed", str(plan.seed),
+            "--scenario", plan.scenario,
         )  # fmt: skip
+        self._await("venue", venue, lambda: _answers(f"{plan.venue_url}/info", {"type": "perpDexs"}))
+        if plan.scenario == "drill":
+            _say(DRILL_NOTE)
+        made = files.enter_context(sim_account(plan, hip3))
+        self.account = made.address
+        _say(f"keys: simulated account {made.address} approved agent {made.agent}; both keys end with this run")
+        self.sidecar = sidecar = start("sidecar", *HIP3, "run", "--config", str(made.config_file))
         self._await("sidecar", sidecar, lambda: _answers(f"{plan.control_url}/readyz"))
         _say(f"live: {plan.control_url}/   metrics: {plan.control_url}/metrics")
+        opening_usd = VenueAccount.read(plan.venue_url, self.account).value_usd
         last_day = self._write_history(start)
         dagster = start(
             "dagster", sys.executable, "-m", "dagster", "dev", "--workspace", str(plan.root / "workspace.yaml"),
@@ -178,14 +147,61 @@ class Loop:
         )  # fmt: skip
         self._await("dagster", dagster, lambda: _answers(f"{plan.dagster_url}/server_info"))
         _say(f"Dagster: {plan.dagster_url}/")
-        return self._await_rotation(children, last_day)
+        findings = self._await_rotation(children, last_day)
+        for line in ranking_lines(findings):
+            _say(line)
+        if not plan.trade_count:
+            return findings, None
+        return findings, self._trade(children, sidecar, hip3, opening_usd)
+
+    def _trade(self, children: Children, sidecar: Child, hip3: Hip3, opening_usd: Decimal) -> Audit:
+        """Trade until there are enough trades, come to rest, and prove our books against the venue's."""
+        plan, begun = self.plan, time.monotonic()
+
+        def watch() -> None:
+            _refuse_dead(children)
+
+        begin_trading(plan, hip3)
+        _say(f"phase micro approved ({REASON}) and armed; waiting for {plan.trade_count} fills of our signed orders")
+        session_id = await_trades(plan, _say, watch).status.session_id
+        self._done("trades", begun)
+        begun = time.monotonic()
+        if plan.is_once:
+            _say("SIGTERM to the sidecar: it flattens and ends")
+            if code := children.end(sidecar, END_S):
+                raise StageFailed(f"the sidecar ended with exit code {code}\n{sidecar.last_lines()}")
+            if sidecar.process.returncode is None:
+                raise StageFailed(f"the sidecar did not end within {END_S:.0f} s\n{sidecar.last_lines()}")
+        else:
+            _say("disarmed for the audit: waiting until flat and sealed")
+            pause_trading(plan, hip3, watch)
+        venue = VenueAccount.read(plan.venue_url, self.account)
+        found = audit(sealed_books(plan.warehouse, session_id, venue, watch), venue, opening_usd)
+        _say(found.text)
+        if found.failures:
+            raise StageFailed("audit: " + "; ".join(found.failures))
+        self._replay(children, session_id)
+        self._done("audit", begun)
+        if not plan.is_once:
+            arm(plan, hip3)
+            _say("armed again: it goes on trading")
+        return found
+
+    def _replay(self, children: Children, session_id: str) -> None:
+        """Decide the session's recorded inputs again; raises StageFailed at a difference."""
+        words = (*HIP3, "replay", "--session", session_id, "--venue", "sim", "--warehouse", str(self.plan.warehouse))
+        env = self.plan.environment(self.account)
+        child = children.start("replay", words, env=env, cwd=self.plan.root, is_task=True)
+        if code := child.process.wait():
+            raise StageFailed(f"replay of {session_id} ended with exit code {code}\n{child.last_lines()}")
+        _say(f"replay of {session_id}: no difference")
 
     def _write_history(self, start: Callable[..., Child]) -> str:
         """Write the days of history that are not there yet and return the last of them."""
         plan, begun = self.plan, time.monotonic()
         first, last = history_window(plan.warehouse, "sim", plan.days, now_ts_ns=time.time_ns())
         child = start(
-            "history", sys.executable, "-m", "streaming.cli", "history", "--from", first, "--to", last,
+            "history", *HIP3, "history", "--from", first, "--to", last,
             "--seed", str(plan.seed), "--warehouse", str(plan.warehouse), "--json", is_task=True,
         )  # fmt: skip
         if child.process.wait() != 0:
@@ -206,16 +222,17 @@ class Loop:
         self._done(stage, begun)
 
     def _await_rotation(self, children: Children, last_day: str) -> Findings:
-        """Wait until every run has ended and the sidecar holds the newest document, which knows `last_day`."""
+        """Wait until closed days are judged and the sidecar holds the newest document, which knows `last_day`."""
         begun, said, finished = time.monotonic(), "", 0.0
         while time.monotonic() - begun < self.plan.timeout_s:
-            if dead := children.dead():
-                raise StageFailed(f"{dead.name} ended with exit code {dead.process.returncode}\n{dead.last_lines()}")
+            _refuse_dead(children)
             runs = self._runs()
             if failed := [run for run in runs or [] if run.endswith("FAILURE")]:
                 raise StageFailed(f"a Dagster run failed ({', '.join(failed)}); open {self.plan.dagster_url}/runs")
             found = newest_rotation(self.plan.warehouse, "sim")
-            if found and found[0].as_of_day >= last_day and runs is not None and all(r.endswith(ENDED) for r in runs):
+            is_judged = found is not None and found[0].as_of_day >= last_day and found[0].account == self.account
+            # Today's figures may be under way: they feed no rotation.
+            if found and is_judged and runs is not None and all(r.endswith(ENDED) for r in runs if r[:10] <= last_day):
                 if self._sidecar_holds(found[1]):
                     self._done("judged_and_rotated", begun)
                     return Findings.of(self.plan.warehouse, found[0], found[1])
@@ -254,31 +271,18 @@ class Loop:
             return False
         return bool(answer["is_accepted"] and answer["sha256"] == sha256)
 
-    def _report(self, findings: Findings) -> None:
+    def _report(self, findings: Findings, found: Audit | None) -> None:
         self.seconds["total"] = round(time.monotonic() - self.begun, 1)
-        for line in ranking_lines(findings):
-            _say(line)
-        _say(f"open  {self.plan.control_url}/        the live page")
-        _say(f"open  {self.plan.dagster_url}/assets  days, checks, plots, the rotation")
-        if not self.plan.is_json:
-            return
-        out = {
-            "versions": {name: version(name) for name in ("hip3", "dagster", "polars", "pyarrow", "duckdb")},
-            "venue": "sim",
-            "days": findings.days,
-            "events": findings.event_count,
-            "markets_ranked": findings.ranked_count,
-            "rotation_accepted": self._sidecar_holds(findings.sha256),
-            "rotation": {"version": findings.doc.version, "markets": [m.coin for m in findings.doc.markets]},
-            "seconds": self.seconds,
-        }
-        print(msgspec.json.encode(out).decode(), flush=True)
+        if not self.plan.is_once:
+            _say(f"open  {self.plan.control_url}/        the live page")
+            _say(f"open  {self.plan.dagster_url}/assets  days, checks, plots, the rotation")
+        if self.plan.is_json:
+            print(report_json(findings, found, self.seconds), flush=True)
 
     def _stay(self, children: Children) -> None:
         _say("running; Ctrl-C ends everything")
         while True:
-            if dead := children.dead():
-                raise StageFailed(f"{dead.name} ended with exit code {dead.process.returncode}\n{dead.last_lines()}")
+            _refuse_dead(children)
             time.sleep(POLL_S)
 
     def _done(self, stage: str, begun: float) -> None:
@@ -304,6 +308,12 @@ def prepare_dagster_home(root: Path, home: Path, warehouse: Path) -> Path | None
     for entry in remembered:
         entry.rename(aside / entry.name)
     return aside
+
+
+def _refuse_dead(children: Children) -> None:
+    """Raise StageFailed if a service has ended although nobody asked it to."""
+    if dead := children.dead():
+        raise StageFailed(f"{dead.name} ended with exit code {dead.process.returncode}\n{dead.last_lines()}")
 
 
 def _progress(runs: list[str] | None, version: int | None) -> str:

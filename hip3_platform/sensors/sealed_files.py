@@ -5,6 +5,8 @@ Rule 2: today is judged at most every 30 minutes, up to its figures and markouts
 Rule 3: the run key is day + digest of the day's manifest lines. Losing the cursor repeats requests, and Dagster drops
 them by key (F-100); a late file changes the digest and re-opens its day (F-79).
 Rule 4: when an older day was judged again, the newest ranking is stale: it alone is run again.
+Rule 5: when the newest rotation names another account than the policy, it alone is made again: a sidecar takes no
+document of another account (I-31).
 """
 
 from dataclasses import dataclass
@@ -15,11 +17,13 @@ import msgspec
 
 from hip3_platform.analytics.closing import is_closed
 from hip3_platform.analytics.gold import (
+    DAILY_EXECUTION,
     DAILY_METRICS,
     MARKET_RANKING,
     MARKOUTS,
     ROTATION,
     judged_days,
+    newest_rotation,
     ranking_inputs,
     window_days,
 )
@@ -42,7 +46,8 @@ RUN_COUNT_MAX = 5
 DATA_VERSION_TAG = "dagster/data_version"
 INPUT_TAG = "hip3/input"
 KIND_TAG = "hip3/kind"
-TODAY_SELECTION = [*(bronze_key(t) for t in TABLES), *(gold_key(n) for n in (DAILY_METRICS, MARKOUTS, VIEWS))]
+TODAY_TABLES = (DAILY_METRICS, DAILY_EXECUTION, MARKOUTS, VIEWS)
+TODAY_SELECTION = [*(bronze_key(t) for t in TABLES), *(gold_key(n) for n in TODAY_TABLES)]
 RANKING_SELECTION = [gold_key(n) for n in (MARKET_RANKING, ROTATION)]
 
 
@@ -136,6 +141,18 @@ def stale_ranking_request(warehouse: WarehouseResource, newest: str, window: int
     )  # fmt: skip
 
 
+def other_account_request(warehouse: WarehouseResource, policy: RotationPolicy) -> dg.RunRequest | None:
+    """Return the request of the newest rotation for the policy's account; None if it is that already, or if none is."""
+    newest = newest_rotation(warehouse.path, warehouse.checked_venue)
+    if newest is None or newest[0].account == policy.account:
+        return None
+    day = newest[0].as_of_day
+    return dg.RunRequest(
+        run_key=f"account:{day}:{newest[0].version}:{policy.account}", partition_key=day,
+        asset_selection=[gold_key(ROTATION)], tags={KIND_TAG: "account", "dagster/priority": "5"},
+    )  # fmt: skip
+
+
 def landing_events(landing: Landing, day: str) -> list[dg.AssetMaterialization]:
     """Return what landed on a day as materializations of the external landing tables: rows, bytes and parts to plot."""
     events = []
@@ -174,6 +191,7 @@ def _tick(
     closed = [day for day in landing.days if day in keys and is_closed(day, now_ts_ns)]
     if closed and not requests:
         stale = stale_ranking_request(warehouse, closed[-1], policy.window_days)
+        stale = stale or other_account_request(warehouse, policy)
         requests += [stale] if stale else []
     cursor = msgspec.json.encode(plan.cursor).decode()
     if requests:

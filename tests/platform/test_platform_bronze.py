@@ -1,5 +1,6 @@
 """Bronze: a part in doubt is named and nothing is replaced; what is good becomes one sorted file, byte for byte."""
 
+from decimal import Decimal
 from pathlib import Path
 
 import msgspec
@@ -11,13 +12,15 @@ from platform_warehouse import CONFIG_HASH, DAY_1, DAY_2, VENUE, MarketDay, a_ro
 
 from hip3_platform.analytics.bronze import Compacted, compact
 from hip3_platform.analytics.landing import read_landing
+from hip3_platform.analytics.upgrades import ADDED
 from streaming.contracts.manifest import ManifestLine, encode_line
-from streaming.contracts.paths import bronze_path, manifest_path
+from streaming.contracts.paths import bronze_path, day_begin_ns, manifest_path
 from streaming.contracts.tables import TABLES
 from streaming.core.errors import StoreError
 from streaming.shell.tables.seal import PartWriter
 
 COIN = "xyz:GOOD"
+DAY_BEGIN_NS = day_begin_ns(DAY_1)
 
 
 @pytest.fixture
@@ -161,6 +164,66 @@ def test_compact_drifted_schema_is_refused_without_a_cast(tmp_path: Path, lines,
     findings = _compact(tmp_path, "bbo").findings
     assert text in findings.contract[0]
     assert line.path in findings.contract[0]
+
+
+# --- older versions
+
+
+def _paper_rows(table: str) -> MarketDay:
+    """Rows as today's projection writes them for paper outputs."""
+    market = MarketDay(COIN, signal_count=0, bbo_count=0)
+    for seq in (5, 5, 7):
+        ts_ns = DAY_BEGIN_NS + seq * 1_234_567_891
+        ordinal = len(market.rows.get(table, ())) % 2
+        if table == "orders":
+            market.add(
+                table, seq=seq, ordinal=ordinal, cloid=f"c{seq}{ordinal}", ts_ns=ts_ns, decided_ts_ns=ts_ns,
+                mode="paper", tif="Ioc", filled_sz=Decimal(2), applied_sz=Decimal(2), status="filled",
+            )  # fmt: skip
+        elif table == "fills":
+            market.add(
+                table, seq=seq, tid=100 + seq + ordinal, ts_ns=ts_ns, venue_ts_ms=ts_ns // 10**6, mode="paper",
+                source="paper", builder_fee=Decimal(0),
+            )  # fmt: skip
+        else:
+            market.add(table, seq=seq, posting_id=f"p{seq}", account=f"a{ordinal}", ts_ns=ts_ns, mode="paper")
+    return market
+
+
+def _as_version_1(root: Path, line: ManifestLine, drop: str = "") -> None:
+    rows = pq.read_table(root / line.path, partitioning=None)
+    added = [*ADDED[(line.table, "1")], *([drop] if drop else [])]
+    older = rows.drop_columns(added).replace_schema_metadata({"hip3_table": line.table, "hip3_version": "1"})
+    _rewrite(root, msgspec.structs.replace(line, table_version=1), older)
+
+
+@pytest.mark.parametrize("table", ["orders", "fills", "ledger"])
+def test_compact_part_of_version_1_becomes_what_todays_projection_writes(tmp_path: Path, table: str) -> None:
+    write_day(tmp_path, DAY_1, [_paper_rows(table)], part_count=1)
+    assert _compact(tmp_path, table).findings.is_clean
+    path = bronze_path(tmp_path, table=table, venue=VENUE, day=DAY_1, coin=COIN)
+    expected = pl.read_parquet(path)
+    (line,) = read_landing(tmp_path, VENUE).of(DAY_1, table)
+    _as_version_1(tmp_path, line)
+    result = _compact(tmp_path, table)
+    assert result.findings.is_clean, result.findings
+    assert pl.read_parquet(path).equals(expected)
+    assert pq.read_schema(path).metadata[b"hip3_version"] == b"2"
+
+
+@pytest.mark.parametrize("table", ["orders", "fills", "ledger"])
+def test_version_1_names_exactly_the_columns_of_its_published_text(table: str) -> None:
+    text = (Path(__file__).parents[1] / "contracts" / "golden" / f"{table}.v1.txt").read_text()
+    published = [line.split(":")[0] for line in text.splitlines() if " null | " in line]
+    assert [name for name in TABLES[table].names if name not in ADDED[(table, "1")]] == published
+
+
+def test_compact_part_of_version_1_with_other_columns_is_a_contract_finding(tmp_path: Path) -> None:
+    write_day(tmp_path, DAY_1, [_paper_rows("fills")], part_count=1)
+    (line,) = read_landing(tmp_path, VENUE).of(DAY_1, "fills")
+    _as_version_1(tmp_path, line, drop="px")
+    (finding,) = _compact(tmp_path, "fills").findings.contract
+    assert "expected fills v2, the file is v1" in finding
 
 
 def test_compact_newer_manifest_version_is_refused_by_name(tmp_path: Path, lines: list[ManifestLine]) -> None:

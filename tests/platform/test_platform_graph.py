@@ -44,7 +44,7 @@ def test_daily_job_turns_sealed_parts_into_a_rotation_with_metadata(
     assert not _red(result)
     assert _made(result) == {
         *(f"bronze/{t}" for t in TABLES),
-        *(f"gold/{t}" for t in ("daily_metrics", "markouts", "market_ranking", "rotation", "views")),
+        *(f"gold/{t}" for t in ("daily_metrics", "daily_execution", "markouts", "market_ranking", "rotation", "views")),
     }
     doc, _ = gold.newest_rotation(one_day.path, "sim") or (None, None)
     assert doc is not None

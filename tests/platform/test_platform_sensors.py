@@ -1,5 +1,6 @@
 """Sensors: which runs are asked for, and how a rotation reaches the sidecar."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -11,7 +12,7 @@ from hip3_platform.analytics import gold
 from hip3_platform.analytics.landing import Landing
 from hip3_platform.analytics.rotation import RotationRule, build_rotation
 from hip3_platform.analytics.store import write_bytes
-from hip3_platform.assets.common import SIDECAR_ROTATION
+from hip3_platform.assets.common import SIDECAR_ROTATION, gold_key
 from hip3_platform.definitions import JOB, build_definitions
 from hip3_platform.partitions import daily_partitions, first_day
 from hip3_platform.resources.policy import RotationPolicy
@@ -122,10 +123,12 @@ def test_plan_day_without_a_partition_is_named() -> None:
     assert (plan.requests, plan.unknown_days) == ([], ("2020-01-01",))
 
 
-def _evaluate(warehouse: WarehouseResource, ts_ns: int, cursor: str | None = None) -> dg.SensorResult:
+def _evaluate(
+    warehouse: WarehouseResource, ts_ns: int, cursor: str | None = None, policy: RotationPolicy | None = None
+) -> dg.SensorResult:
     sensor = sealed.build_sealed_files(JOB, daily_partitions(DAY_1))
     with dg.build_sensor_context(cursor=cursor) as context:
-        result = sensor(context, warehouse=warehouse, policy=RotationPolicy(), clock=FixedClock(ts_ns))
+        result = sensor(context, warehouse=warehouse, policy=policy or RotationPolicy(), clock=FixedClock(ts_ns))
     assert isinstance(result, dg.SensorResult)
     return result
 
@@ -140,6 +143,21 @@ def test_sealed_files_on_a_real_warehouse_asks_then_is_quiet(one_day: WarehouseR
     assert second.asset_events == []
     assert not second.run_requests
     assert second.skip_reason == dg.SkipReason("nothing new in 1 days")
+
+
+def test_sealed_files_newest_rotation_of_another_account_is_made_again_alone(
+    one_day: WarehouseResource, run_day: Callable[..., dg.ExecuteInProcessResult]
+) -> None:
+    run_day(DAY_1)
+    asked = _evaluate(one_day, NOON_3)
+    again = _evaluate(one_day, NOON_3, asked.cursor)
+    assert not again.run_requests, "the rotation is for the policy's account"
+    other = RotationPolicy(account="0xabc")
+    (request,) = _evaluate(one_day, NOON_3, asked.cursor, policy=other).run_requests or ()
+    assert (request.partition_key, request.asset_selection) == (DAY_1, [gold_key("rotation")])
+    doc, _ = gold.write_rotation(one_day.path, "sim", DAY_1, other.rotation)
+    assert (doc.account, doc.version) == ("0xabc", 2026112001), "the next revision of the same day"
+    assert not _evaluate(one_day, NOON_3, asked.cursor, policy=other).run_requests
 
 
 def test_sealed_files_unreadable_manifest_is_said_and_keeps_the_cursor(one_day: WarehouseResource) -> None:

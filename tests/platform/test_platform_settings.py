@@ -33,14 +33,29 @@ def test_workspace_and_dg_name_the_same_code_location() -> None:
     assert location["python_module"]["module_name"] == f"{project['root_module']}.definitions"
 
 
-def test_environment_chooses_warehouse_venue_and_blacklist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_chooses_warehouse_venue_account_and_blacklist(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HIP3_WAREHOUSE", str(tmp_path))
     monkeypatch.setenv("HIP3_VENUE", "testnet")
+    monkeypatch.setenv("HIP3_ACCOUNT", "0xABC")
     monkeypatch.setenv("HIP3_BLACKLIST", "xyz:A, xyz:B")
     resources = defs().resources or {}
     assert (resources["warehouse"].root, resources["warehouse"].venue) == (str(tmp_path), "testnet")
     assert resources["policy"].rotation.blacklist == ("xyz:A", "xyz:B")
+    assert resources["policy"].rotation.account == "0xabc", "the sidecar's spelling"
     assert resources["sidecar"].root == str(tmp_path)
+
+
+@pytest.mark.parametrize("account", [None, ""])
+def test_environment_without_an_account_rotates_for_paper(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, account: str | None
+) -> None:
+    monkeypatch.setenv("HIP3_WAREHOUSE", str(tmp_path))
+    monkeypatch.delenv("HIP3_ACCOUNT", raising=False)
+    if account is not None:
+        monkeypatch.setenv("HIP3_ACCOUNT", account)
+    assert (defs().resources or {})["policy"].rotation.account == "paper"
 
 
 @pytest.mark.parametrize("venue", ["../sim", "", "a/b", "sim\n"])

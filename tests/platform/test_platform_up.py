@@ -1,21 +1,31 @@
 """What `hip3 up` starts, it ends: also a child that ignores SIGTERM and a grandchild that left the group."""
 
+import dataclasses
+import json
 import os
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 from ports import free_ports
 
+from hip3_platform.cli.account import config_text, sim_account
 from hip3_platform.cli.children import Children
 from hip3_platform.cli.findings import history_window
-from hip3_platform.cli.loop import Loop, Plan, StageFailed, prepare_dagster_home
+from hip3_platform.cli.loop import Loop, prepare_dagster_home
+from hip3_platform.cli.plan import Plan, StageFailed
+from hip3_platform.cli.trading import await_trades, live_counts
+from streaming.contracts.control import StatusView
 from streaming.contracts.manifest import ManifestLine, encode_line
 from streaming.contracts.paths import day_begin_ns, manifest_path
 from streaming.contracts.rotation import RotationDoc
+from streaming.core.limits import Limits
+from streaming.shell.config.load import load_config
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 STUBBORN = """
@@ -163,9 +173,16 @@ def _a_doc(day: str) -> RotationDoc:
     )  # fmt: skip
 
 
+def _a_plan(folder: Path) -> Plan:
+    return Plan(
+        root=folder, warehouse=folder, dagster_home=folder, days=2, seed=7, scenario="drill", trade_count=100,
+        venue_port=1, control_port=2, dagster_port=3, timeout_s=900.0, is_once=True, is_json=False,
+    )  # fmt: skip
+
+
 @pytest.fixture
 def loop(tmp_path: Path) -> Loop:
-    return Loop(Plan(tmp_path, tmp_path, tmp_path, 2, 7, 1, 2, 3, 900.0, is_once=True, is_json=False))
+    return Loop(_a_plan(tmp_path), account="paper")
 
 
 @pytest.mark.parametrize(
@@ -200,7 +217,152 @@ def test_up_refused_rotation_fails_soon_and_says_where_the_reasons_are(
     assert dagster.now_s < 120
 
 
+def test_up_does_not_wait_for_todays_figures(loop: Loop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    dagster = _Dagster(loop, monkeypatch)
+    dagster.runs, dagster.doc, dagster.is_held = (
+        ["2026-11-22 SUCCESS", "2026-11-23 STARTED"],
+        _a_doc("2026-11-22"),
+        True,
+    )
+    assert loop._await_rotation(Children(tmp_path, mark="m"), "2026-11-22") is dagster.doc
+
+
+def test_up_waits_for_a_rotation_of_its_own_account(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    dagster = _Dagster(loop, monkeypatch)
+    dagster.runs, dagster.doc, dagster.is_held = ["2026-11-22 SUCCESS"], _a_doc("2026-11-22"), True
+    loop.account = "0xabc"
+    with pytest.raises(StageFailed, match="no rotation was accepted"):
+        loop._await_rotation(Children(tmp_path, mark="m"), "2026-11-22")
+
+
 def test_up_failed_run_ends_the_wait_and_names_it(loop: Loop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     _Dagster(loop, monkeypatch).runs = ["2026-11-21 FAILURE"]
     with pytest.raises(StageFailed, match="2026-11-21 FAILURE"):
         loop._await_rotation(Children(tmp_path, mark="m"), "2026-11-22")
+
+
+# --- the account
+
+
+def _keys(name: str, words: Sequence[str]) -> bytes:
+    """Stand in for `hip3 keys`: writes what it is asked to and remembers nothing."""
+    if name.startswith("keys-"):
+        Path(words[words.index("--key-file") + 1]).write_text("secret")
+        return json.dumps({"address": f"0x{name.upper():>040}"}).encode()
+    assert Path(words[words.index("--master-key-file") + 1]).read_text() == "secret"
+    return b""
+
+
+def test_account_keeps_the_masters_key_for_the_approval_only_and_the_agents_for_the_run(tmp_path: Path) -> None:
+    with sim_account(_a_plan(tmp_path), _keys) as made:
+        left = [path.name for path in tmp_path.rglob("*") if path.is_file()]
+        assert sorted(left) == ["agent.key", "hip3.toml"]
+        assert made.config_file.parent.stat().st_mode & 0o777 == 0o700
+        assert made.address == made.address.lower()
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()], "nothing outlives the venue that knew them"
+
+
+def test_account_configuration_is_valid_and_trades_while_the_underlying_is_closed(tmp_path: Path) -> None:
+    plan = dataclasses.replace(_a_plan(tmp_path), warehouse=tmp_path / 'a "b" \\ c')
+    file = tmp_path / "hip3.toml"
+    file.write_text(config_text(plan, "0x" + "ab" * 20, tmp_path / "agent.key"))
+    config = load_config(file, environ={}).config
+    assert (config.venue, config.sim_port, config.control_port) == ("sim", 1, 2)
+    assert (config.account, config.agent_key_file) == ("0x" + "ab" * 20, str(tmp_path / "agent.key"))
+    assert config.root == plan.warehouse
+    assert config.limits == msgspec.structs.replace(
+        Limits(), losses=msgspec.structs.replace(Limits().losses, is_closed_session_traded=True)
+    ), "all other limits are the defaults"
+
+
+def test_environment_of_children_hides_the_users_own_sidecar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HIP3_AGENT_KEY_FILE", "HIP3_CONFIG", "HIP3_BLACKLIST"):
+        monkeypatch.setenv(name, "mine")
+    found = _a_plan(tmp_path).environment("0xabc")
+    assert {name: text for name, text in found.items() if name.startswith("HIP3_")} == {
+        "HIP3_BLACKLIST": "mine", "HIP3_WAREHOUSE": str(tmp_path), "HIP3_VENUE": "sim", "HIP3_ACCOUNT": "0xabc",
+    }  # fmt: skip
+
+
+# --- trades
+
+
+def test_trades_are_fills_of_real_orders_not_of_paper() -> None:
+    text = """# TYPE hip3_fills_total counter
+hip3_fills_total{coin="xyz:A",mode="paper",side="buy"} 7.0
+hip3_fills_total{coin="xyz:A",mode="live",side="buy"} 2.0
+hip3_fills_total{coin="xyz:B",mode="live",side="sell"} 3.0
+hip3_fills_created{coin="xyz:B",mode="live",side="sell"} 1.7e+09
+hip3_round_trips_total{coin="xyz:A",exit_reason="time_stop"} 2.0
+"""
+    assert live_counts(text) == {"fills": 5, "round_trips": 2}
+    assert live_counts("") == {"fills": 0, "round_trips": 0}
+
+
+class _Sidecar:
+    """Answers /v1/status and /metrics; each look a second later and so many fills further."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, fills_per_look: int, stop_reason: str | None = None) -> None:
+        self.now_s, self.fills, self.step, self.stop_reason = 0.0, 0, fills_per_look, stop_reason
+        monkeypatch.setattr("hip3_platform.cli.trading._get", self._get)
+        monkeypatch.setattr("hip3_platform.cli.trading.time.monotonic", lambda: self.now_s)
+        monkeypatch.setattr("hip3_platform.cli.trading.time.sleep", self._passes)
+
+    def _passes(self, seconds: float) -> None:
+        self.now_s += seconds
+        self.fills += self.step
+
+    def _get(self, _plan: Plan, path: str) -> bytes:
+        if path == "/metrics":
+            return f'hip3_fills_total{{mode="live"}} {self.fills}.0'.encode()
+        return msgspec.json.encode(_a_status(self.stop_reason))
+
+
+def _a_status(stop_reason: str | None) -> StatusView:
+    return StatusView(
+        version="1", session_id="s", venue="sim", account="0xabc", config_hash="", phase="micro", is_armed=True,
+        stop_reason=stop_reason, is_connected=True, generation=1, reconnect_count=0, seq=1, uptime_s=1.0, ready_count=1,
+        market_count=1, entries_closed_by=("venue_lag",), rate_use_ratio=0.0, rotation_version=1, rotation_sha256="",
+        rotation_expires_ts_ns=1, event_count=1, signal_count=1, episode_count=1, disabled_gates={}, markets=(),
+    )  # fmt: skip
+
+
+def test_trades_are_awaited_with_progress_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _Sidecar(monkeypatch, fills_per_look=3)
+    said: list[str] = []
+    assert await_trades(_a_plan(tmp_path), said.append, lambda: None).trade_count == 102
+    assert said[-1].startswith("trading: 102 fills of our signed orders")
+    assert len(said) == 4, "every five seconds, and at the end"
+
+
+@pytest.mark.parametrize(
+    ("fills", "reason", "text"),
+    [(3, "conservation: cash differs", "conservation: cash differs"), (0, None, "fewer than 100 within 900 s")],
+    ids=["latch", "no trades"],
+)  # fmt: skip
+def test_trades_that_do_not_come_end_the_wait_and_say_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fills: int, reason: str | None, text: str
+) -> None:
+    _Sidecar(monkeypatch, fills_per_look=fills, stop_reason=reason)
+    with pytest.raises(StageFailed, match=text):
+        await_trades(_a_plan(tmp_path), lambda _: None, lambda: None)
+
+
+def test_children_end_asks_one_service_and_does_not_call_it_dead(tmp_path: Path) -> None:
+    children = Children(tmp_path, mark=f"end-{os.getpid()}")
+    code = "import signal, time; signal.signal(15, lambda *_: exit(7)); print('ready', flush=True); time.sleep(600)"
+    service = children.start("service", [sys.executable, "-c", code], env=dict(os.environ), cwd=tmp_path)
+    _wait_for(lambda: "ready" in service.last_lines())
+    assert children.end(service, patience_s=10) == 7
+    assert children.dead() is None
+    assert children.end_all() == []
+
+
+def test_children_call_returns_what_was_printed_and_names_a_failure(tmp_path: Path) -> None:
+    children = Children(tmp_path, mark=f"call-{os.getpid()}")
+    same = {"env": dict(os.environ), "cwd": tmp_path}
+    assert children.call("good", [sys.executable, "-c", "print('done')"], **same) == b"done\n"
+    with pytest.raises(StageFailed, match="bad ended with exit code 3\nwhy"):
+        children.call("bad", [sys.executable, "-c", "print('why'); exit(3)"], **same)
