@@ -1,10 +1,10 @@
 """What became of an action: sent, not sent, answered, or nobody knows.
 
-Rule 1: one status an order, in order. One error for a batch is the error of every order in it (F-23); any other number
-of statuses proves nothing, and the whole batch is in doubt (F-24).
+Rule 1: one status an order, in order. One error for a batch is the error of every order in it (F-23), unless only a
+single order can have met it; any other number of statuses proves nothing, and the whole batch is in doubt (F-24).
 Rule 2: whoever never left is released at once; whoever may have left is in doubt until evidence says otherwise.
 Rule 3: refusals that are not part of trading count towards the stop latch; a fill forgets them (F-21, F-22).
-Rule 4: an answer that comes late is still evidence.
+Rule 4: an answer that comes late is still evidence, and a refusal counts whoever told first that the order is over.
 """
 
 import re
@@ -30,6 +30,17 @@ _NOT_SENT_STATUS = {
     **dict.fromkeys(("stop_latch", "not_allowed", "flattening"), OrderStatus.ABORTED),
 }
 """What a reason makes of the orders; everything else is the way's fault, not ours."""
+_OF_ONE_ORDER = frozenset(
+    {
+        RefusalCode.NO_MATCH,
+        RefusalCode.NO_LIQUIDITY,
+        RefusalCode.POST_ONLY_CROSSED,
+        RefusalCode.REDUCE_ONLY,
+        RefusalCode.MARGIN,
+        RefusalCode.SELF_TRADE,
+    }
+)
+"""Met in the book, order by order: never the one error of a payload that the venue refused before it looked."""
 
 
 def on_sent(state: EngineState, event: ActionSent, out: list[AnyOutput]) -> None:
@@ -72,7 +83,7 @@ def on_answered(state: EngineState, event: ActionAnswered, out: list[AnyOutput])
     is_refused = event.code is not RefusalCode.NONE
     if action.is_open:
         outcome = "refused" if is_refused else "answered"
-        _close(state, out, action, outcome, event.text or event.code, is_failure=is_refused)
+        _close(state, out, action, outcome, event.text or event.code or _first_error(event), is_failure=is_refused)
     if is_refused:
         _action_refused(state, out, event.code, event.text)
     else:
@@ -125,7 +136,7 @@ def _answer_orders(state: EngineState, out: list[AnyOutput], action: ActionUnder
     statuses = event.statuses
     if event.code is not RefusalCode.NONE:
         statuses = (ActionStatus(kind="error", code=event.code, text=event.text),) * len(action.cloids)
-    elif len(statuses) == 1 < len(action.cloids) and statuses[0].kind == "error":
+    elif len(statuses) == 1 < len(action.cloids) and _is_of_all(statuses[0]):
         statuses *= len(action.cloids)
     if len(statuses) != len(action.cloids):
         reason = f"expected {len(action.cloids)} statuses, found {len(statuses)}"
@@ -136,8 +147,17 @@ def _answer_orders(state: EngineState, out: list[AnyOutput], action: ActionUnder
         found = state.live.orders.get(cloid)
         if found is not None:
             _answer_order(state, out, found, status)
-            if event.code is RefusalCode.NONE:
-                _count_refusal(state, out, status.code, status.text)
+        if event.code is RefusalCode.NONE:
+            _count_refusal(state, out, status.code, status.text)
+
+
+def _is_of_all(status: ActionStatus) -> bool:
+    return status.kind == "error" and status.code not in _OF_ONE_ORDER
+
+
+def _first_error(event: ActionAnswered) -> str:
+    # The text that the venue chose: the order may be over by its update, which only has a word for it (F-22).
+    return next((status.text for status in event.statuses if status.kind == "error"), "")
 
 
 def _answer_order(state: EngineState, out: list[AnyOutput], order: LiveOrder, status: ActionStatus) -> None:
