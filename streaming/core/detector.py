@@ -13,6 +13,7 @@ from streaming.core.market import Side
 from streaming.core.rounding import round_px_toward_safe
 from streaming.core.signals import raise_signal
 from streaming.core.state import EngineState, MarketState, Readiness, count_no_signal
+from streaming.core.trading.entries import try_enter
 from streaming.core.units import BPS, ZERO
 
 ORACLE_LED = "oracle_led"
@@ -149,6 +150,10 @@ def _cross(
         count_no_signal(market, "below_threshold")  # the edge after rounding decides (I-08)
         return
     origin = ORACLE_LED if is_oracle_led else QUOTE_LED
+    if market.allowance_ntl is not None and try_enter(
+        state, market, side, out, origin=origin, limit_px=limit_px, edge_bps=edge_bps
+    ):
+        return  # sent first, told afterwards: `explain_entry`
     episode = begin(state, market, side, out, origin=origin, edge_bps=edge_bps)
     touch_sz = market.touch_sz(side)
     raise_signal(state, market, episode, out, limit_px=limit_px, touch_sz=touch_sz, edge_bps=edge_bps)

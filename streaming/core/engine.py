@@ -4,6 +4,8 @@ Rule 1: every call of `step` is one event and one sequence number; nothing else 
 Rule 2: deadlines up to the event's receive stamp run before it, each as of its own due time.
 Rule 3: the monotonic stamp of a deadline or event never runs behind the state's; a late stamp is clamped, not refused.
 Rule 4: equal state and event give equal outputs, also across a snapshot that was written and read.
+Rule 5: a step is `decide`, which ends with an entry's action if there is one, then `explain`, which tells why: the
+shell may write and send in between, because nothing of the explanation can change the action. `step` is both.
 """
 
 from collections.abc import Callable
@@ -12,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from streaming.core.allowance import share_allowances
 from streaming.core.effects import AnyOutput
 from streaming.core.episodes import end_all
 from streaming.core.events import (
@@ -49,6 +52,7 @@ from streaming.core.paper import abort_all, exit_position, match_order, resume_e
 from streaming.core.readiness import end_exclusion, on_acked, on_lost, on_malformed, on_opened, time_out
 from streaming.core.recovery import Carried
 from streaming.core.rotation import expire_rotation, on_rotation, watch_expiry
+from streaming.core.signals import explain_entry
 from streaming.core.specs import end_param_cooldown, observe_spec, on_spec_approved, on_specs, on_status
 from streaming.core.state import ControlState, EngineState, MarketState, SessionInfo, TimerKind
 from streaming.core.stop import (
@@ -107,11 +111,24 @@ def new_state(
     )
     for market in state.markets.values():
         set_threshold(market, limits.detector)
+    share_allowances(state)
     return state
 
 
 def step(state: EngineState, event: AnyEvent) -> list[AnyOutput]:
     """Apply one event to the state and return what follows from it, deadlines that are due first.
+
+    Raises:
+        InvariantViolation: Our bug; the process must stop.
+    """
+    out = decide(state, event)
+    if state.entered is not None:
+        out += explain(state)
+    return out
+
+
+def decide(state: EngineState, event: AnyEvent) -> list[AnyOutput]:
+    """Do the first part of a step; while `state.entered` is set, `explain` has to follow before anything else.
 
     Raises:
         InvariantViolation: Our bug; the process must stop.
@@ -130,6 +147,13 @@ def step(state: EngineState, event: AnyEvent) -> list[AnyOutput]:
     _EVENTS[type(event)](state, event, out)
     if state.must_settle:
         settle(state, out)
+    return out
+
+
+def explain(state: EngineState) -> list[AnyOutput]:
+    """Do the second part of a step whose first one entered a market: episode, signal, gates, order, follow-ups."""
+    out: list[AnyOutput] = []
+    explain_entry(state, out)
     return out
 
 

@@ -5,8 +5,7 @@ Rule 2: a rotation tightens the limits of the file and never widens them (I-31, 
 Rule 3: it expires; entries for real money end then, exits go on. Paper trading ignores it.
 """
 
-from decimal import Decimal
-
+from streaming.core.allowance import share_allowances
 from streaming.core.effects import AnyOutput, RotationExpired, RotationJudged
 from streaming.core.events import RotationReceived
 from streaming.core.state import EngineState, Rotation, TimerKind, schedule
@@ -33,6 +32,7 @@ def on_rotation(state: EngineState, event: RotationReceived, out: list[AnyOutput
             markets=event.markets,
             blacklist=event.blacklist,
         )
+        share_allowances(state)
         watch_expiry(state)
     out.append(
         RotationJudged(
@@ -74,17 +74,10 @@ def expire_rotation(state: EngineState, version: int, out: list[AnyOutput]) -> N
         blacklist=rotation.blacklist,
         is_expired=True,
     )
+    share_allowances(state)
     out.append(
         RotationExpired(ts_ns=state.ts_ns, mono_ns=state.mono_ns, version=rotation.version, sha256=rotation.sha256)
     )
-
-
-def allowance_of(state: EngineState, coin: str) -> Decimal | None:
-    """Return the notional that the rotation in force allows a market for real; None is not allowed."""
-    rotation = state.control.rotation
-    if rotation is None or rotation.is_expired:
-        return None
-    return next((market.ntl_max for market in rotation.markets if market.coin == coin), None)
 
 
 def _document_reasons(state: EngineState, event: RotationReceived) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from decimal import Decimal
 import msgspec
 
 from streaming.core.errors import check
+from streaming.core.events import Phase
 from streaming.core.limits import SizingLimits
 from streaming.core.market import MarketSpec
 from streaming.core.rounding import floor_sz
@@ -30,6 +31,27 @@ class Held(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Cost of positions plus notional of entries that may still fill, quote units."""
     count: int
     """Markets with a position or such an entry."""
+
+
+NOTHING_HELD = Held(ntl=ZERO, count=0)
+
+MICRO_ALPHA_MAX = Decimal("0.05")
+MICRO_ORDER_NTL_MAX = Decimal(50)
+MICRO_POSITION_NTL_MAX = Decimal(100)
+"""What `micro` allows whatever the file says (roadmap, phase B)."""
+
+
+def real_sizing(limits: SizingLimits, phase: Phase, allowance_ntl: Decimal) -> SizingLimits:
+    """Return the file's sizing limits, tightened by the phase and by the rotation's allowance for a market."""
+    position_ntl_max = min(limits.position_ntl_max, allowance_ntl)
+    if phase is not Phase.MICRO:
+        return msgspec.structs.replace(limits, position_ntl_max=position_ntl_max)
+    return msgspec.structs.replace(
+        limits,
+        alpha_ratio=min(limits.alpha_ratio, MICRO_ALPHA_MAX),
+        order_ntl_max=min(limits.order_ntl_max, MICRO_ORDER_NTL_MAX),
+        position_ntl_max=min(position_ntl_max, MICRO_POSITION_NTL_MAX),
+    )
 
 
 def size_entry(

@@ -14,7 +14,7 @@ import msgspec
 
 from streaming.core.effects import BookSnapshot, GateStatus
 from streaming.core.events import BboUpdated, CtxUpdated, MarketAllowance, Phase
-from streaming.core.limits import Limits
+from streaming.core.limits import Limits, SizingLimits
 from streaming.core.market import BookClass, MarketSpec, MarketStatus, Side
 from streaming.core.trading.account import LiveAccount
 from streaming.core.units import BPS, NS_PER_MS, ONE, ZERO, quantize_bps
@@ -98,6 +98,22 @@ class Episode(msgspec.Struct, kw_only=True):
     threshold_bps: Decimal
 
 
+class Entered(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """What an entry was decided on: everything else about it can be told after it was sent."""
+
+    coin: str
+    side: Side
+    origin: str
+    limit_px: Decimal
+    edge_bps: Decimal
+    signal_id: str
+    cloid: str
+    sz: Decimal
+    action_id: int
+    nonce: int
+    expires_ts_ms: int
+
+
 class MarketState(msgspec.Struct, kw_only=True):
     """Live state of one market; a missing value is None and blocks."""
 
@@ -154,6 +170,10 @@ class MarketState(msgspec.Struct, kw_only=True):
     sell_episode: Episode | None = None
     is_buy_armed: bool = True
     is_sell_armed: bool = True
+    allowance_ntl: Decimal | None = None
+    """What the rotation in force allows this market for real; None is not allowed."""
+    real_sizing: SizingLimits | None = None
+    """How large a real entry may be: file, phase and rotation, whichever is least. Kept by `share_allowances`."""
     # specification and status
     approved_spec_version: str = ""
     seen_spec_versions: list[str] = []
@@ -375,6 +395,8 @@ class EngineState(msgspec.Struct, kw_only=True):
     """Paper trade ids count fills from 1."""
     # real account
     live: LiveAccount = msgspec.field(default_factory=LiveAccount)
+    entered: Entered | None = None
+    """An entry that is decided and not yet explained; None between steps."""
     must_settle: bool = False
     """Something of this step has to be sent or stopped at its end."""
     # totals of the session

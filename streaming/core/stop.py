@@ -8,6 +8,7 @@ Rule 4: every command is answered, accepted or with every reason at once.
 
 from decimal import Decimal
 
+from streaming.core.allowance import share_allowances
 from streaming.core.effects import (
     AnyOutput,
     ArmChanged,
@@ -133,6 +134,7 @@ def on_phase(state: EngineState, event: PhaseRequested, out: list[AnyOutput]) ->
         reasons += ("this session can not sign orders: set account and agent_key_file, then start again",)
     if not reasons and event.phase is not state.control.phase:
         previous, state.control.phase = state.control.phase, event.phase
+        share_allowances(state)
         out.append(
             PhaseChanged(
                 ts_ns=state.ts_ns,
@@ -151,6 +153,7 @@ def on_limits(state: EngineState, event: LimitsReloaded, out: list[AnyOutput]) -
     reasons = tuple([f"{name} would get wider" for name in widened(state.limits, event.limits)])
     if not reasons:
         state.limits = event.limits
+        share_allowances(state)
         state.venue_clock.forget_bounds()
         for market in state.markets.values():
             set_threshold(market, event.limits.detector)

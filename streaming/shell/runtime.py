@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from streaming.core.effects import AnyOutput, CommandAnswered, Reconnect, Resubscribe
-from streaming.core.engine import encode_snapshot, next_deadline_mono_ns, step
+from streaming.core.engine import decide, encode_snapshot, explain, next_deadline_mono_ns
 from streaming.core.events import AnyEvent, TimerFired
 from streaming.core.state import EngineState
 from streaming.core.trading.effects import AccountAsked, ActionDecided, FillsAsked, LadderChanged, OrderAsked
@@ -45,6 +45,9 @@ class Runtime:
         self._outputs: list[AnyOutput] = []
         self._is_turn_open = False
         self._is_closed = False
+        self._action_count = state.live.action_count
+        self._is_sending = False
+        self._said: list[AnyEvent] = []
         self._command_id = 0
         self._answers: dict[int, asyncio.Future[CommandAnswered]] = {}
 
@@ -62,6 +65,9 @@ class Runtime:
     def apply(self, event: AnyEvent) -> None:
         """Take an input that is no frame."""
         if self._is_closed:
+            return
+        if self._is_sending:  # what became of an action is an input of its own, after the one that decided it
+            self._said.append(event)
             return
         self._journal.append_event(self.state.seq + 1, event)
         self._decide(event)
@@ -95,17 +101,34 @@ class Runtime:
             self._alarm.cancel_timer()
 
     def _decide(self, event: AnyEvent) -> None:
-        outputs = step(self.state, event)
+        state = self.state
+        outputs = decide(state, event)
         if outputs:
-            self._journal.append_outputs(self.state.seq, outputs)
+            self._journal.append_outputs(state.seq, outputs)
             self._outputs.extend(outputs)
-            if type(outputs[-1]) is ActionDecided:
-                self._is_turn_open = True
-                self._end_turn()
-                return
+            if state.live.action_count != self._action_count:
+                self._send(outputs)
         if not self._is_turn_open:
             self._is_turn_open = True
             asyncio.get_running_loop().call_soon(self._end_turn)
+
+    def _send(self, outputs: list[AnyOutput]) -> None:
+        """Write what is decided so far and hand its actions on; what an entry was decided on is told afterwards."""
+        state = self.state
+        self._action_count = state.live.action_count
+        self._journal.commit()
+        self._is_sending = True
+        for output in outputs:
+            if type(output) is ActionDecided:
+                self.on_action(output)
+        self._is_sending = False
+        if state.entered is not None:
+            told = explain(state)
+            self._journal.append_outputs(state.seq, told)
+            self._outputs.extend(told)
+        said, self._said = self._said, []
+        for event in said:
+            self.apply(event)
 
     def _end_turn(self) -> None:
         if not self._is_turn_open:
@@ -114,9 +137,6 @@ class Runtime:
         self._journal.commit()
         if self._outputs:
             outputs, self._outputs = self._outputs, []
-            for output in outputs:  # actions first: everything else may wait for them
-                if type(output) is ActionDecided:
-                    self.on_action(output)
             self._telemetry.outputs_taken(outputs)
             for output in outputs:
                 if type(output) in _REQUESTS:

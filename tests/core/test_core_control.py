@@ -50,7 +50,7 @@ from streaming.core.events import (
     StopRequested,
     WriterHealthReported,
 )
-from streaming.core.rotation import allowance_of
+from streaming.core.allowance import allowance_of
 from streaming.core.state import EngineState
 from streaming.core.stop import entries_closed_by
 from streaming.core.trading.effects import LadderChanged

@@ -12,7 +12,7 @@ import msgspec
 
 from streaming.core.effects import AnyOutput
 from streaming.core.state import EngineState, TimerKind, schedule
-from streaming.core.trading.account import ActionUnderWay
+from streaming.core.trading.account import ActionUnderWay, LiveAccount
 from streaming.core.trading.action_budget import ActionKind, refusal, spend
 from streaming.core.trading.effects import ActionDecided, ActionEnded, LiveOrderChanged
 from streaming.core.trading.model import CancelTicket, LiveOrder, OrderStatus, OrderTicket, Tif
@@ -124,8 +124,7 @@ def _begin(
     limits = state.limits.actions
     orders = tuple(orders)
     spend(live.budget, limits, state.mono_ns, kind, max(1, len(orders)))
-    live.action_count += 1
-    action_id = live.action_count
+    action_id = take_action_id(live)
     is_new = kind is ActionKind.NEW
     expires_ts_ms = state.ts_ns // NS_PER_MS + (limits.entry_expiry_ms if is_new else limits.exit_expiry_ms)
     if name == "order":
@@ -135,18 +134,7 @@ def _begin(
         for order in orders:
             live.orders[order.cloid] = order
             out.append(LiveOrderChanged(ts_ns=state.ts_ns, mono_ns=state.mono_ns, order=order))
-    live.actions[action_id] = ActionUnderWay(
-        action_id=action_id,
-        kind=name,
-        cloids=tuple([order.cloid for order in orders]),
-        nonce=nonce,
-        received_mono_ns=state.event_mono_ns,
-        decided_mono_ns=state.mono_ns,
-        decided_ts_ns=state.ts_ns,
-        expires_ts_ms=expires_ts_ms,
-        generation=live.generation,
-    )
-    schedule(state, state.mono_ns + limits.answer_timeout_ms * NS_PER_MS, TimerKind.ANSWER_TIMEOUT, "", action_id)
+    begin_action(state, action_id, name, nonce, tuple([order.cloid for order in orders]), expires_ts_ms)
     out.append(
         ActionDecided(
             ts_ns=state.ts_ns,
@@ -161,6 +149,32 @@ def _begin(
             may_add_risk=is_new,
         )
     )
+
+
+def take_action_id(live: LiveAccount) -> int:
+    """Return the next id of an action: also the id of its post, so it is never used twice in a session."""
+    live.action_count += 1
+    return live.action_count
+
+
+def begin_action(
+    state: EngineState, action_id: int, name: str, nonce: int, cloids: tuple[str, ...], expires_ts_ms: int
+) -> None:
+    """Note an action that was decided; it holds its place until an answer or the time-out."""
+    live = state.live
+    live.actions[action_id] = ActionUnderWay(
+        action_id=action_id,
+        kind=name,
+        cloids=cloids,
+        nonce=nonce,
+        received_mono_ns=state.event_mono_ns,
+        decided_mono_ns=state.mono_ns,
+        decided_ts_ns=state.ts_ns,
+        expires_ts_ms=expires_ts_ms,
+        generation=live.generation,
+    )
+    due_ns = state.mono_ns + state.limits.actions.answer_timeout_ms * NS_PER_MS
+    schedule(state, due_ns, TimerKind.ANSWER_TIMEOUT, "", action_id)
 
 
 def end_action(state: EngineState, out: list[AnyOutput], action: ActionUnderWay, outcome: str, detail: str) -> None:

@@ -9,31 +9,29 @@ worst case of everything in flight or in doubt (I-11).
 
 from decimal import Decimal
 
-import msgspec
-
+from streaming.core.allowance import allowance_of
 from streaming.core.blackout import is_blacked_out, parse_windows
 from streaming.core.calendar import is_session_open
-from streaming.core.effects import AnyOutput, EntryRefused, SignalRaised
+from streaming.core.effects import AnyOutput, EntryRefused, GateStatus, SignalRaised
 from streaming.core.errors import check
 from streaming.core.events import Phase
-from streaming.core.limits import SizingLimits
+from streaming.core.gates import decide
 from streaming.core.market import Side
-from streaming.core.orders import cloid_of
-from streaming.core.rotation import allowance_of
-from streaming.core.sizing import Held, size_entry
-from streaming.core.state import EngineState, MarketState
+from streaming.core.orders import cloid_of, signal_id_of
+from streaming.core.sizing import NOTHING_HELD, Held, Sizing, size_entry
+from streaming.core.state import EngineState, Entered, MarketState
+from streaming.core.stop import entries_closed_by
 from streaming.core.trading.account import has_open_order, live_exposure_count, live_exposure_ntl, open_sides
-from streaming.core.trading.action_budget import ActionKind, refusal
-from streaming.core.trading.dispatch import queue_order
+from streaming.core.trading.action_budget import ActionKind, refusal, spend
+from streaming.core.trading.dispatch import begin_action, queue_order, take_action_id
+from streaming.core.trading.effects import ActionDecided, LiveOrderChanged
 from streaming.core.trading.losses import correlation_block, entry_blocks
-from streaming.core.trading.model import LiveOrder, Tif
+from streaming.core.trading.model import LiveOrder, OrderTicket, Tif
+from streaming.core.trading.nonce import next_nonce
 from streaming.core.underlyings import is_known, session_kind_of
+from streaming.core.units import NS_PER_MS
 
 TRADING_PHASES = (Phase.MICRO, Phase.STEADY, Phase.ROTATE)
-MICRO_ALPHA_MAX = Decimal("0.05")
-MICRO_ORDER_NTL_MAX = Decimal(50)
-MICRO_POSITION_NTL_MAX = Decimal(100)
-"""What `micro` allows whatever the file says (roadmap, phase B)."""
 
 
 def is_real(state: EngineState, coin: str) -> bool:
@@ -45,6 +43,101 @@ def is_real(state: EngineState, coin: str) -> bool:
         and bool(state.session.agent)
         and allowance_of(state, coin) is not None
     )
+
+
+def try_enter(
+    state: EngineState,
+    market: MarketState,
+    side: Side,
+    out: list[AnyOutput],
+    *,
+    origin: str,
+    limit_px: Decimal,
+    edge_bps: Decimal,
+) -> bool:
+    """Decide an entry for real, if nothing at all stands against it; the edge does not wait for the explanation.
+
+    Returns:
+        Whether an action was decided: `state.entered` says which, and has to be explained in the same step. Otherwise
+        nothing was changed, and the signal is judged in full.
+    """
+    check(state.entered is None, "I-10", coin=market.spec.coin)
+    limits, coin = state.limits, market.spec.coin
+    if limits.actions.entry_batch_ms or not is_real(state, coin) or entries_closed_by(state):
+        return False
+    statuses = decide(market, state.mono_ns, limits.gates)
+    if GateStatus.BLOCK in statuses or real_controls(state, coin, side):
+        return False
+    sizing = _size(
+        state, market, limit_px=limit_px, touch_sz=market.touch_sz(side), is_reduced=GateStatus.REDUCE in statuses
+    )
+    nonce = None if sizing.reason else next_nonce(state.live.nonce, state.ts_ns)
+    if nonce is None:
+        return False
+    signal_id = signal_id_of(state.session.session_id, state.seq, coin, side)
+    cloid = cloid_of(state.session.session_id, signal_id, "entry")
+    action_id = take_action_id(state.live)
+    expires_ts_ms = state.ts_ns // NS_PER_MS + limits.actions.entry_expiry_ms
+    state.entered = Entered(
+        coin=coin,
+        side=side,
+        origin=origin,
+        limit_px=limit_px,
+        edge_bps=edge_bps,
+        signal_id=signal_id,
+        cloid=cloid,
+        sz=sizing.sz,
+        action_id=action_id,
+        nonce=nonce,
+        expires_ts_ms=expires_ts_ms,
+    )
+    ticket = OrderTicket(
+        coin=coin,
+        asset_id=market.spec.asset_id,
+        cloid=cloid,
+        side=side,
+        limit_px=limit_px,
+        sz=sizing.sz,
+        is_reduce_only=False,
+        tif=Tif.IOC,
+    )
+    out.append(
+        ActionDecided(
+            ts_ns=state.ts_ns,
+            mono_ns=state.mono_ns,
+            action_id=action_id,
+            kind="order",
+            orders=(ticket,),
+            cancels=(),
+            schedule_ts_ms=None,
+            nonce=nonce,
+            expires_ts_ms=expires_ts_ms,
+            may_add_risk=True,
+        )
+    )
+    return True
+
+
+def book_entry(
+    state: EngineState, market: MarketState, entered: Entered, signal: SignalRaised, out: list[AnyOutput]
+) -> None:
+    """Book an entry that was decided in this step: its order, its action, what it takes of budget and caps."""
+    spend(state.live.budget, state.limits.actions, state.mono_ns, ActionKind.NEW, 1)
+    order = _order(
+        state,
+        market,
+        signal,
+        entered.sz,
+        action_id=entered.action_id,
+        nonce=entered.nonce,
+        expires_ts_ms=entered.expires_ts_ms,
+    )
+    state.live.orders[order.cloid] = order
+    state.live.change_count += 1
+    out.append(LiveOrderChanged(ts_ns=state.ts_ns, mono_ns=state.mono_ns, order=order))
+    begin_action(state, entered.action_id, "order", entered.nonce, (order.cloid,), entered.expires_ts_ms)
+    exposure, cap = live_exposure_ntl(state.live), state.limits.sizing.account_ntl_max
+    check(exposure <= cap, "I-11", exposure=exposure, cap=cap)
 
 
 def real_controls(state: EngineState, coin: str, side: Side) -> tuple[str, ...]:
@@ -63,7 +156,7 @@ def real_controls(state: EngineState, coin: str, side: Side) -> tuple[str, ...]:
         controls += ("market_stopped",)
     losses = limits.losses
     controls += entry_blocks(live.losses, coin, state.ts_ns, state.mono_ns, losses)
-    if group := correlation_block(losses, coin, side, open_sides(live)):
+    if losses.correlation_groups and (group := correlation_block(losses, coin, side, open_sides(live))):
         controls += (group,)
     if losses.blackout_windows_utc and is_blacked_out(parse_windows(losses.blackout_windows_utc), state.ts_ns):
         controls += ("blackout",)
@@ -83,16 +176,7 @@ def enter_real(
     state: EngineState, market: MarketState, signal: SignalRaised, out: list[AnyOutput], *, is_reduced: bool
 ) -> None:
     """Turn an unblocked signal into an intent, or into the reason why there is none."""
-    limits = phase_sizing(state, market.spec.coin)
-    held = Held(ntl=live_exposure_ntl(state.live), count=live_exposure_count(state.live))
-    sizing = size_entry(
-        limits,
-        market.spec,
-        held,
-        limit_px=signal.limit_px,
-        touch_sz=signal.touch_sz,
-        is_reduced=is_reduced,
-    )
+    sizing = _size(state, market, limit_px=signal.limit_px, touch_sz=signal.touch_sz, is_reduced=is_reduced)
     if sizing.reason:
         out.append(
             EntryRefused(
@@ -104,45 +188,47 @@ def enter_real(
             )
         )
         return
-    queue_order(
-        state,
-        LiveOrder(
-            coin=signal.coin,
-            cloid=cloid_of(state.session.session_id, signal.signal_id, "entry"),
-            signal_id=signal.signal_id,
-            action_id=0,
-            nonce=0,
-            side=signal.side,
-            is_reduce_only=False,
-            tif=Tif.IOC,
-            limit_px=signal.limit_px,
-            sz=sizing.sz,
-            expected_px=signal.limit_px,
-            edge_bps=signal.raw_edge_bps,
-            reason="entry",
-            spec_version=market.spec.spec_version,
-            decided_ts_ns=state.ts_ns,
-            decided_mono_ns=state.mono_ns,
-            received_mono_ns=state.event_mono_ns,
-            expires_ts_ms=0,
-        ),
-    )
-    exposure = live_exposure_ntl(state.live)
-    check(exposure <= limits.account_ntl_max, "I-11", exposure=exposure, cap=limits.account_ntl_max)
+    queue_order(state, _order(state, market, signal, sizing.sz))
+    exposure, cap = live_exposure_ntl(state.live), state.limits.sizing.account_ntl_max
+    check(exposure <= cap, "I-11", exposure=exposure, cap=cap)
 
 
-def phase_sizing(state: EngineState, coin: str) -> SizingLimits:
-    """Return the file's sizing limits, tightened by the phase and by the rotation's allowance for this market."""
-    limits = state.limits.sizing
-    position_ntl_max = limits.position_ntl_max
-    allowance = allowance_of(state, coin)
-    if allowance is not None:
-        position_ntl_max = min(position_ntl_max, allowance)
-    if state.control.phase is not Phase.MICRO:
-        return msgspec.structs.replace(limits, position_ntl_max=position_ntl_max)
-    return msgspec.structs.replace(
-        limits,
-        alpha_ratio=min(limits.alpha_ratio, MICRO_ALPHA_MAX),
-        order_ntl_max=min(limits.order_ntl_max, MICRO_ORDER_NTL_MAX),
-        position_ntl_max=min(position_ntl_max, MICRO_POSITION_NTL_MAX),
+def _size(state: EngineState, market: MarketState, *, limit_px: Decimal, touch_sz: Decimal, is_reduced: bool) -> Sizing:
+    live = state.live
+    held = NOTHING_HELD
+    if live.orders or live.positions:
+        held = Held(ntl=live_exposure_ntl(live), count=live_exposure_count(live))
+    limits = market.real_sizing or state.limits.sizing
+    return size_entry(limits, market.spec, held, limit_px=limit_px, touch_sz=touch_sz, is_reduced=is_reduced)
+
+
+def _order(
+    state: EngineState,
+    market: MarketState,
+    signal: SignalRaised,
+    sz: Decimal,
+    *,
+    action_id: int = 0,
+    nonce: int = 0,
+    expires_ts_ms: int = 0,
+) -> LiveOrder:
+    return LiveOrder(
+        coin=signal.coin,
+        cloid=cloid_of(state.session.session_id, signal.signal_id, "entry"),
+        signal_id=signal.signal_id,
+        action_id=action_id,
+        nonce=nonce,
+        side=signal.side,
+        is_reduce_only=False,
+        tif=Tif.IOC,
+        limit_px=signal.limit_px,
+        sz=sz,
+        expected_px=signal.limit_px,
+        edge_bps=signal.raw_edge_bps,
+        reason="entry",
+        spec_version=market.spec.spec_version,
+        decided_ts_ns=state.ts_ns,
+        decided_mono_ns=state.mono_ns,
+        received_mono_ns=state.event_mono_ns,
+        expires_ts_ms=expires_ts_ms,
     )

@@ -22,6 +22,7 @@ from streaming.core.trading.effects import (
     RecordBegan,
 )
 from streaming.core.trading.losses import copy_of
+from streaming.core.trading.model import LiveOrder, OrderTicket
 from streaming.core.trading.nonce import NonceState, raise_floor
 from streaming.core.units import ZERO
 
@@ -73,6 +74,33 @@ def _fold_order(state: EngineState, output: LiveOrderChanged) -> None:
 
 def _fold_action(state: EngineState, output: ActionDecided) -> None:
     raise_floor(state.live.nonce, output.nonce)
+    for ticket in output.orders:
+        if ticket.cloid not in state.live.orders:  # its explanation follows, unless the process died in between
+            state.live.orders[ticket.cloid] = _order_of(state, output, ticket)
+
+
+def _order_of(state: EngineState, action: ActionDecided, ticket: OrderTicket) -> LiveOrder:
+    market = state.markets.get(ticket.coin)
+    return LiveOrder(
+        coin=ticket.coin,
+        cloid=ticket.cloid,
+        signal_id="",
+        action_id=action.action_id,
+        nonce=action.nonce,
+        side=ticket.side,
+        is_reduce_only=ticket.is_reduce_only,
+        tif=ticket.tif,
+        limit_px=ticket.limit_px,
+        sz=ticket.sz,
+        expected_px=ticket.limit_px,
+        edge_bps=None,
+        reason="exit" if ticket.is_reduce_only else "entry",
+        spec_version="" if market is None else market.spec.spec_version,
+        decided_ts_ns=action.ts_ns,
+        decided_mono_ns=action.mono_ns,
+        received_mono_ns=action.mono_ns,
+        expires_ts_ms=action.expires_ts_ms,
+    )
 
 
 def _fold_fill(state: EngineState, output: LiveFillApplied) -> None:

@@ -157,7 +157,7 @@ def steps(records: Iterable[fmt.Record]) -> Iterator[Step]:
     seq, event, outputs = 0, None, list[AnyOutput]()
     for record in records:
         if isinstance(record, fmt.OutputsRecord):
-            outputs = record.outputs
+            outputs = [*outputs, *record.outputs]  # what was sent at once stands before its explanation
             continue
         if isinstance(record, fmt.FrameRecord | fmt.EventRecord):
             if event is not None:
