@@ -1,0 +1,128 @@
+"""SIGKILL in the middle of an order: what a restart makes of it, by the venue's count (F-54, F-55, I-01, I-02)."""
+
+import signal
+from collections.abc import Callable
+from decimal import Decimal
+
+import pytest
+from children import hip3
+from trading_process import ALPHA, Desk, Trader, until
+
+from streaming.core.trading.model import OrderStatus
+from streaming.shell.process.crashpoint import AFTER_INTENT_WRITTEN, AFTER_SEND, VARIABLE
+
+DIED = -9
+
+
+def die_in_entry(desk: Desk, point: str) -> None:
+    """Let the sidecar die at a point of its first entry."""
+    with desk.trading(environment={VARIABLE: point}) as trader:
+        trader.until_calm()
+        desk.venue.shift(ALPHA)
+        assert trader.child.process.wait(10) == DIED
+
+
+def kill(trader: Trader) -> None:
+    assert trader.child.end(signal.SIGKILL) == DIED
+
+
+def test_trading_crash_f54_intent_that_never_left_ends_by_proof_and_is_not_sent_again(desk: Desk) -> None:
+    die_in_entry(desk, AFTER_INTENT_WRITTEN)
+    [intent] = desk.entries()
+    assert intent.status is OrderStatus.INTENT, "written before anything left (I-02)"
+    assert desk.venue.orders(desk.user) == []
+    with desk.sidecar() as trader:
+        assert trader.status().trading.in_doubt_count == 1, "in doubt before anything else"
+        trader.until_trading()
+        assert desk.statuses(intent.cloid)[-2:] == [OrderStatus.IN_DOUBT, OrderStatus.NEVER_ARRIVED]
+        assert desk.venue.orders(desk.user) == []
+        assert trader.child.end() == 0
+
+
+def test_trading_crash_f55_executed_order_becomes_a_position_whose_exits_run(desk: Desk) -> None:
+    with desk.trading() as trader:
+        trader.until_calm()
+        desk.venue.switch("lost_answer", channels=["order"], users=[desk.user])
+        desk.venue.switch("mute", channels=["userFills", "orderUpdates"], users=[desk.user])
+        desk.venue.shift(ALPHA)
+        until(lambda: desk.venue.positions(desk.user))
+        kill(trader)
+    [intent] = desk.entries()
+    assert (intent.status, intent.applied_sz) == (OrderStatus.SENT, 0), "nobody heard of the fill"
+    desk.venue.clear()
+    desk.venue.shift(ALPHA)
+    with desk.sidecar() as trader:
+        assert trader.until_held() == desk.venue.positions(desk.user)[ALPHA]
+        assert OrderStatus.IN_DOUBT in desk.statuses(intent.cloid)
+        trader.until_trading()
+        desk.venue.clear()
+        trader.until_flat()
+        assert desk.our_orders()[intent.cloid].status is OrderStatus.FILLED
+        assert [order["cloid"] for order in desk.venue_entries()] == [intent.cloid], "one entry, ever"
+        assert desk.venue.positions(desk.user) == {}
+        desk.check_books()
+        assert trader.child.end() == 0
+
+
+def test_trading_crash_f55_lost_order_is_proved_never_to_have_arrived(desk: Desk) -> None:
+    desk.venue.switch("lost_request", channels=["order"], users=[desk.user])
+    die_in_entry(desk, AFTER_SEND)
+    [intent] = desk.entries()
+    with desk.sidecar() as trader:
+        trader.until_trading()
+        assert desk.statuses(intent.cloid)[-2:] == [OrderStatus.IN_DOUBT, OrderStatus.NEVER_ARRIVED]
+        assert desk.venue.orders(desk.user) == []
+        desk.venue.clear()
+        trader.until_calm()
+        trader.enter()
+        assert desk.venue.positions(desk.user)[ALPHA] > 0, "and trading goes on"
+        assert trader.child.end() == 0
+    assert [order["cloid"] for order in desk.venue_entries()] == [order.cloid for order in desk.entries()][1:]
+
+
+def test_trading_crash_f55_late_execution_of_a_dead_sidecars_order_is_found(make_desk: Callable[..., Desk]) -> None:
+    """The order enters its block while the next sidecar is already there: neither may be wrong about it."""
+    desk = make_desk(limits__actions={"entry_expiry_ms": 4_000})
+    slow = desk.venue.switch("latency", channels=["order"], users=[desk.user], parameters={"arrival_ms": 3_000})
+    with desk.trading() as trader:
+        trader.until_calm()
+        desk.venue.shift(ALPHA)
+        until(lambda: desk.venue.strikes(slow))
+        kill(trader)
+    with desk.sidecar() as trader:
+        assert desk.venue.fills(desk.user) == []
+        desk.venue.clear()
+        until(lambda: desk.venue.fills(desk.user), 5)
+        trader.until_flat()
+        [intent] = desk.entries()
+        assert intent.applied_sz == Decimal(desk.venue_entries()[0]["origSz"])
+        assert len(desk.venue_entries()) == 1
+        desk.check_books()
+        assert trader.child.end() == 0
+
+
+def test_trading_crash_with_a_position_is_managed_by_the_next_start(desk: Desk) -> None:
+    """I-13: entry baselines are those of the first fill, whoever looks after the position now."""
+    with desk.trading() as trader:
+        trader.enter()
+        [before] = trader.status().trading.positions
+        trader.child.end(9)
+    with desk.sidecar() as trader:
+        trader.until_trading()
+        [after] = trader.status().trading.positions
+        assert (after.sz, after.entry_px, after.cost_ntl) == (before.sz, before.entry_px, before.cost_ntl)
+        desk.venue.clear()
+        trader.until_flat()
+        assert desk.venue.positions(desk.user) == {}
+        desk.check_books()
+        assert trader.child.end() == 0
+
+
+@pytest.mark.parametrize(("venue_name", "point"), [("testnet", AFTER_SEND), ("sim", "before_lunch")])
+def test_trading_crash_point_is_refused_with_another_venue_or_an_unknown_name(
+    make_desk: Callable[..., Desk], venue_name: str, point: str
+) -> None:
+    desk = make_desk(**{"": {"venue": venue_name}})
+    with pytest.raises(AssertionError, match=f"exit 3.*{VARIABLE}"), desk.sidecar(environment={VARIABLE: point}):
+        pass
+    assert hip3("status", "--config", str(desk.config_file)).returncode == 1
