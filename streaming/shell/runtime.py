@@ -116,7 +116,7 @@ class Runtime:
         """Write what is decided so far and hand its actions on; what an entry was decided on is told afterwards."""
         state = self.state
         self._action_count = state.live.action_count
-        self._journal.commit()
+        self._journal.commit(is_urgent=True)
         self._is_sending = True
         for output in outputs:
             if type(output) is ActionDecided:

@@ -68,6 +68,7 @@ class JournalWriter:
         self._must_roll = False
         self._pending = bytearray()
         self._is_reserve_spent = False
+        self._is_unsynced = False
         self._syncer = _Syncer(clock)
 
     def open(self, snapshot: bytes, config_json: str, specs: Iterable[MarketSpec], *, seq_last: int = 0) -> None:
@@ -117,14 +118,20 @@ class JournalWriter:
         if outputs:
             fmt.append_outputs(self._pending, seq, list(outputs))
 
-    def commit(self) -> None:
+    def commit(self, *, is_urgent: bool = False) -> None:
         """Hand the turn to the kernel in one write.
+
+        Args:
+            is_urgent: Something waits for this write only. The sync is begun by the turn's own commit, which follows:
+                waking its thread here would have it fight for the interpreter with an order that is being signed.
 
         Raises:
             StoreError: It could not be written whole, or an earlier sync failed. Nothing may act on this turn.
         """
         self._syncer.raise_error()
         if not self._pending:
+            if self._is_unsynced:
+                self._sync_soon()
             return
         try:
             self._write(self._pending)
@@ -133,7 +140,10 @@ class JournalWriter:
                 raise StoreError(f"journal {self.folder.name}: {error.strerror} in segment {self.number}") from error
             self._write_again()
         self._pending.clear()
-        self._syncer.wrote(self._fd)
+        if is_urgent:
+            self._is_unsynced = True
+        else:
+            self._sync_soon()
 
     @property
     def sync_lag_ms(self) -> int:
@@ -184,6 +194,10 @@ class JournalWriter:
         self._syncer.stop()
         self._syncer.raise_error()
         (self.folder / RESERVE_NAME).unlink(missing_ok=True)
+
+    def _sync_soon(self) -> None:
+        self._is_unsynced = False
+        self._syncer.wrote(self._fd)
 
     def _next(self, seq: int) -> None:
         check(seq == self._seq + 1, "I-25", seq=seq, seq_last=self._seq)
