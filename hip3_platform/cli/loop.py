@@ -193,7 +193,9 @@ class Loop:
         env = self.plan.environment(self.account)
         child = children.start("replay", words, env=env, cwd=self.plan.root, is_task=True)
         if code := child.process.wait():
-            raise StageFailed(f"replay of {session_id} ended with exit code {code}\n{child.last_lines()}")
+            raise StageFailed(
+                f"replay of {session_id} ended with exit code {code}; see {child.log}\n{child.last_lines(2)}"
+            )
         _say(f"replay of {session_id}: no difference")
 
     def _write_history(self, start: Callable[..., Child]) -> str:

@@ -12,6 +12,9 @@ ENV_KEPT = frozenset({"HIP3_BLACKLIST"})
 """What the platform reads. All other names with our prefix configure the user's own sidecar, not the one of `hip3 up`:
 its account and its key are simulated, and a key of a real account must not come near it."""
 
+TRADES_MAX = 1_500
+"""The venue names its newest 2,000 fills, and every one of ours is compared."""
+
 
 class StageFailed(Hip3Error):
     """A stage did not show what it must; the message ends with the child's last lines."""
@@ -40,9 +43,10 @@ class Plan:
     def of(args: argparse.Namespace) -> "Plan":
         """Resolve paths; raises ConfigError where the checkout can not be found or a number makes no sense."""
         root = _find_root(Path(args.root) if args.root else Path.cwd())
-        for flag, found, least in (("--days", args.days, 1), ("--trades", args.trades, 0)):
-            if found < least:
-                raise ConfigError(f"{flag}: expected {least} or more, found {found}")
+        if args.days < 1:
+            raise ConfigError(f"--days: expected 1 or more, found {args.days}")
+        if not 0 <= args.trades <= TRADES_MAX:
+            raise ConfigError(f"--trades: expected 0 to {TRADES_MAX}, found {args.trades}")
         return Plan(
             root=root,
             warehouse=Path(args.warehouse).resolve() if args.warehouse else root / "warehouse",

@@ -1,20 +1,28 @@
-"""The main job, as a stranger runs it: `hip3 up --once --json`, then parity of the session that ran live meanwhile."""
+"""The main job, as a stranger runs it: `hip3 up --once --json`, then what it left behind is judged once more."""
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import msgspec
+import polars as pl
 import pytest
 from journal_builders import edit_segment
 from ports import free_ports
 
+from hip3_platform.analytics.landing import read_landing
 from hip3_platform.checks.parity import journaled_sessions, judge_parity
+from hip3_platform.definitions import JOB, build_definitions
+from hip3_platform.resources.policy import RotationPolicy
 from hip3_platform.resources.warehouse import WarehouseResource
+from hip3_platform.sensors.sealed_files import TODAY_SELECTION
 from streaming.contracts.paths import journal_folder
 from streaming.core.effects import AnyOutput, GateChanged, GateStatus
 from streaming.shell.journal.format import OutputsRecord
@@ -43,6 +51,13 @@ def _processes_that_mention(text: str) -> list[str]:
     return found
 
 
+def _rows(warehouse: Path, table: str) -> pl.DataFrame:
+    """Return everything that is sealed of a table, of the live session alone."""
+    (session,) = (path.name for path in journal_folder(warehouse, "sim").iterdir())
+    lines = [line for line in read_landing(warehouse, "sim").lines if (line.table, line.session_id) == (table, session)]
+    return pl.concat([pl.read_parquet(warehouse / line.path) for line in lines])
+
+
 @pytest.fixture(scope="module")
 def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("up") / "warehouse"
@@ -69,7 +84,60 @@ def test_up_once_ends_with_an_accepted_rotation_over_two_days(outcome: dict[str,
         "12 markets, ctx 1/s and bbo >= 1/s each"
     )
     assert outcome["markets_ranked"] >= 2
-    assert set(outcome["seconds"]) >= {"venue", "sidecar", "history", "dagster", "total"}
+    assert set(outcome["seconds"]) >= {"venue", "sidecar", "history", "dagster", "trades", "audit", "total"}
+
+
+@pytest.mark.timeout(300)
+def test_up_once_makes_a_hundred_signed_trades_that_are_the_venues_to_the_cent(
+    outcome: dict[str, Any], warehouse: Path
+) -> None:
+    assert outcome["trades"] >= 100
+    assert outcome["venue_trades"] == outcome["trades"]
+    assert outcome["fills_equal"] is True
+    assert abs(Decimal(outcome["ledger_difference_usd"])) < Decimal("0.01")
+    assert Decimal(outcome["reconciliation_difference_usd"]) < Decimal("0.01")
+    assert outcome["reconciliations"] >= 3
+    assert (outcome["positions_left"], outcome["orders_open"], outcome["replay_differences"]) == (0, 0, 0)
+    # Once more by other code: what the venue says the account gained is what the ledger's live cash legs sum to.
+    live = _rows(warehouse, "ledger").filter(pl.col("mode") == "live")
+    gained_usd = Decimal(outcome["venue_usd"])
+    assert abs(sum(live.filter(pl.col("account") == "cash")["amount"]) - gained_usd) < Decimal("0.01")
+    assert sum(live["amount"]) == 0
+    assert Decimal(outcome["realised_usd"]) - Decimal(outcome["fees_usd"]) + Decimal(outcome["funding_usd"]) == sum(
+        live.filter(pl.col("account") == "cash")["amount"]
+    )
+    fills = _rows(warehouse, "fills").filter(pl.col("mode") == "live")
+    assert fills["tid"].n_unique() == fills.height == outcome["trades"]
+    assert set(fills["coin"]) <= set(outcome["rotation"]["markets"]), "real money enters only what the rotation allows"
+
+
+@pytest.mark.timeout(300)
+def test_up_once_leaves_no_key_behind(outcome: dict[str, Any], warehouse: Path) -> None:
+    assert outcome["trades"]
+    assert not [*warehouse.rglob("*.key"), *warehouse.rglob("agents.jsonl")]
+    printed = b"".join(path.read_bytes() for path in (warehouse / "logs").glob("keys-*.log"))
+    assert b'"address"' in printed
+    assert not re.search(rb"(0x)?[0-9a-fA-F]{64}", printed)
+
+
+@pytest.mark.timeout(300)
+def test_day_of_up_passes_the_platforms_checks_and_shows_its_trades(outcome: dict[str, Any], warehouse: Path) -> None:
+    resource = WarehouseResource(root=str(warehouse), venue="sim")
+    (session,) = (path.name for path in journal_folder(warehouse, "sim").iterdir())
+    days = sorted({line.day for line in resource.landing().lines if line.session_id == session})
+    assert days
+    trade_count = 0
+    for day in days:
+        job = build_definitions(resource, RotationPolicy(), first=days[0]).resolve_job_def(JOB)
+        with dg.DagsterInstance.ephemeral() as instance:
+            result = job.execute_in_process(partition_key=day, instance=instance, asset_selection=TODAY_SELECTION)
+        checks = {e.check_name: e for e in result.get_asset_check_evaluations()}
+        assert checks["double_entry"].passed
+        assert checks["conservation"].passed
+        (made,) = result.asset_materializations_for_node("gold__daily_execution")
+        trade_count += int(str(made.metadata["trades"].value))
+        assert made.metadata["in_doubt"].value == 0
+    assert trade_count == outcome["trades"]
 
 
 @pytest.mark.timeout(300)
@@ -89,6 +157,18 @@ def test_live_session_of_up_replays_to_the_same_decisions(outcome: dict[str, Any
     assert report["difference_count"] == 0
     assert report["input_count"] > 1000
     assert done.returncode == 0
+
+
+@pytest.mark.timeout(300)
+def test_days_of_up_replay_without_a_difference(outcome: dict[str, Any], warehouse: Path) -> None:
+    assert outcome
+    resource = WarehouseResource(root=str(warehouse), venue="sim")
+    days = [day for day in resource.landing().by_day if journaled_sessions(resource, day)]
+    assert days
+    for day in days:
+        done = _hip3("replay", "--day", day, "--venue", "sim", "--warehouse", str(warehouse), "--json", timeout_s=200)
+        report = json.loads(done.stdout)
+        assert (done.returncode, report["difference_count"], report["state_difference_count"]) == (0, 0, 0)
 
 
 @pytest.mark.timeout(300)

@@ -87,16 +87,18 @@ def test_up_outside_a_checkout_says_what_it_expected(tmp_path: Path) -> None:
     assert "workspace.yaml" in done.stderr
 
 
-@pytest.mark.parametrize("days", ["0", "-1"])
-def test_up_days_below_one_is_refused(days: str) -> None:
+@pytest.mark.parametrize(
+    ("flag", "value"), [("--days", "0"), ("--days", "-1"), ("--trades", "-1"), ("--trades", "1501")]
+)
+def test_up_number_that_makes_no_sense_is_refused(flag: str, value: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "streaming.cli", "up", "--once", "--days", days],
+        [sys.executable, "-m", "streaming.cli", "up", "--once", flag, value],
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 2
-    assert "--days" in done.stderr
+    assert flag in done.stderr
 
 
 def _a_live_line(day: str) -> ManifestLine:
