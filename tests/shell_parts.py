@@ -11,6 +11,7 @@ from streaming.core.effects import AnyOutput
 from streaming.core.engine import encode_snapshot
 from streaming.core.limits import Limits
 from streaming.core.market import MarketSpec
+from streaming.core.state import EngineState
 from streaming.shell.journal.writer import JournalWriter
 from streaming.shell.runtime import Runtime
 from streaming.shell.telemetry.meter import Telemetry
@@ -75,15 +76,21 @@ def when(shell: Shell, name: str, condition: Callable[[], bool]) -> asyncio.Even
     return reached
 
 
-def a_shell(root: Path, *specs: MarketSpec, limits: Limits | None = None, clock: FakeClock | None = None) -> Shell:
+def a_shell(
+    root: Path,
+    *specs: MarketSpec,
+    limits: Limits | None = None,
+    clock: FakeClock | None = None,
+    state: EngineState | None = None,
+) -> Shell:
     """Open a journal in `root` and wire a runtime to it; needs a running loop for its turns."""
     specs = specs or (a_spec(),)
     clock = clock or FakeClock()
-    state = an_engine(*specs, limits=limits)
+    state = state or an_engine(*specs, limits=limits)
     metrics = Metrics()
     telemetry = Telemetry(metrics, [spec.coin for spec in specs])
     journal = JournalWriter(root, state.session, segment_bytes_max=2**26, segment_age_s_max=3_600, clock=clock)
-    journal.open(encode_snapshot(state), "{}", specs)
+    journal.open(encode_snapshot(state), "{}", specs, seq_last=state.seq)
     runtime = Runtime(state=state, journal=journal, clock=clock, telemetry=telemetry)
     outputs: list[AnyOutput] = []
 

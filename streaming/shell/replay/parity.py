@@ -21,7 +21,7 @@ from streaming.core.engine import step as decide
 from streaming.core.errors import StoreError
 from streaming.core.events import LimitsReloaded, SessionClosed
 from streaming.core.state import EngineState
-from streaming.core.trading.effects import LiveOrderChanged
+from streaming.core.trading.effects import ActionDecided, LiveOrderChanged
 from streaming.core.units import NS_PER_DAY
 from streaming.shell.journal import format as fmt
 from streaming.shell.journal.reader import (
@@ -163,6 +163,8 @@ class _Checker:
         self._recorded: Counter[str] = Counter()
         self._decided: Counter[str] = Counter()
         self._has_begun = False
+        self._unlike: tuple[Step, list[AnyOutput]] | None = None
+        """A difference, counted when the next input shows that the process lived on."""
 
     def compare_state(self, header: fmt.SegmentHeader) -> None:
         """Compare the state reached with the snapshot of a segment, then go on from the recorded one."""
@@ -172,6 +174,7 @@ class _Checker:
 
     def compare(self, step: Step) -> None:
         """Decide one input again."""
+        self._count_unlike()
         event = step.event
         if self._settings:
             if not self._has_begun:
@@ -189,14 +192,22 @@ class _Checker:
         self._recorded.update(map(_kind, step.outputs))
         self._decided.update(map(_kind, decided))
         if not self._settings and fmt.encode_outputs(decided) != fmt.encode_outputs(step.outputs):
-            result.difference_count += 1
-            if result.first_difference is None:
-                result.first_difference = _difference(result.session_id, step, decided)
+            self._unlike = step, decided
 
     def finish(self) -> None:
         """Put the counts into the result."""
+        if self._unlike is not None and _is_cut(*self._unlike):
+            self._unlike = None
+        self._count_unlike()
         self._result.recorded_counts = dict(sorted(self._recorded.items()))
         self._result.decided_counts = dict(sorted(self._decided.items()))
+
+    def _count_unlike(self) -> None:
+        found, self._unlike = self._unlike, None
+        if found is not None:
+            self._result.difference_count += 1
+            if self._result.first_difference is None:
+                self._result.first_difference = _difference(self._result.session_id, *found)
 
     def _change_limits(self, step: Step) -> None:
         self._has_begun = True
@@ -259,6 +270,13 @@ def _by_segment(records: Iterator[fmt.Record]) -> Iterator[tuple[fmt.SegmentHead
             body.append(record)
     if header is not None:
         yield header, body
+
+
+def _is_cut(step: Step, decided: list[AnyOutput]) -> bool:
+    # The process died after an entry was written and sent, before it was explained: what is there must be equal.
+    count = len(step.outputs)
+    is_sent = count > 0 and isinstance(step.outputs[-1], ActionDecided)
+    return is_sent and fmt.encode_outputs(decided[:count]) == fmt.encode_outputs(step.outputs)
 
 
 def _kind(output: AnyOutput) -> str:
