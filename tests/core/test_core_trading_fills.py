@@ -21,7 +21,7 @@ from streaming.core.trading.cloids import watchdog_cloid
 from streaming.core.trading.effects import LiveFillApplied, LivePositionChanged, LossesChanged, TradeClosed
 
 D = Decimal
-OTHER_TOKEN = "HYPE"
+OTHER_CURRENCY = "HYPE"
 
 
 def round_trip(desk: Desk) -> list[AnyOutput]:
@@ -187,7 +187,7 @@ def test_f42_a_liquidation_is_flagged_applied_and_stops_trading_and_exits_are_re
 
 def test_f118_a_fee_in_another_token_is_posted_in_it_and_stops_trading() -> None:
     desk = a_desk()
-    desk.venue.fee_token = OTHER_TOKEN
+    desk.venue.fee_token = OTHER_CURRENCY
     desk.cross()
     action = desk.take_action()
     outputs = desk.feed(desk.sent(action), *desk.execute(action).all())

@@ -386,3 +386,18 @@ def test_two_dexes_are_read_and_judged_each_for_itself() -> None:
     venue.cash["flx"] += 1
     desk.run(12_000)
     assert desk.latch == "conservation: cash of flx differs by 1.000000"
+
+
+def test_a_read_while_the_stream_is_away_judges_nothing() -> None:
+    desk = a_desk()
+    desk.cross()
+    desk.feed(desk.sent(desk.take_action()))
+    desk.lose()
+    desk.funding("-3", is_told=False)
+    desk.run(30_000)  # the doubt asks for the account all along
+    assert desk.latch == ""
+    assert not desk.live.orders
+    desk.connect()
+    desk.run(6_000)
+    assert desk.latch == ""
+    assert desk.live.cash == desk.venue.cash

@@ -42,7 +42,7 @@ def begin_connection(state: EngineState, out: list[AnyOutput]) -> None:
 def end_connection(state: EngineState, out: list[AnyOutput], reason: str) -> None:
     """Put what was under way in doubt; nothing is proved any more."""
     live = state.live
-    live.is_fills_proved = False
+    live.has_snapshot = live.is_fills_proved = False  # an answer that is still to come proves nothing now
     live.proof = AccountProof()
     abort_waiting(state, out, "", "connection_lost")  # what it was decided on is gone (I-21)
     lose_answers(state, out, reason)

@@ -43,7 +43,8 @@ def on_account_read(state: EngineState, event: AccountRead, out: list[AnyOutput]
     mismatches = {account.dex: _position_mismatches(state, account) for account in event.accounts}
     if is_unchanged:
         count_agreement(state, out, is_agreeing=not any(mismatches.values()))
-    is_judged = is_unchanged and is_quiet(live)
+    # Without its stream nobody tells us of funding and transfers: such a read is for doubts alone.
+    is_judged = is_unchanged and live.is_fills_proved and is_quiet(live)
     if is_judged:
         _judge(state, event, mismatches, out)
     is_proved = is_judged and live.proof.is_proved and live.proof.signature == ""
