@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import zstandard
 from core_builders import (
     COIN,
@@ -167,7 +168,7 @@ def edit_segment(path: Path, change: Callable[[fmt.OutputsRecord], list[AnyOutpu
             case fmt.SegmentHeader():
                 fmt.append_header(raw, record)
             case fmt.FrameRecord():
-                fmt.append_frame(raw, record)
+                fmt.append_frame(raw, *msgspec.structs.astuple(record))
             case fmt.EventRecord():
                 fmt.append_event(raw, record.seq, record.event)
             case fmt.OutputsRecord():

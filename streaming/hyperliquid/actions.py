@@ -4,7 +4,7 @@ Why this module exists: the venue hashes an action's msgpack in the documented k
 struct is the source of both encodings, so what is hashed is what is sent.
 
 Rule 1: a struct's field order is the documented key order; an option that is not set is left out, never false or null.
-Rule 2: numbers are written by `wire_number` and read back before they leave: canonical, > 0, at most 8 decimals.
+Rule 2: numbers are written by `wire_number` and their text is checked before it leaves: > 0, at most 8 decimals.
 Rule 3: addresses and cloids are lower case before they are hashed.
 Rule 4: an action is signed once; its body goes over HTTP as it is, or over the websocket inside a post frame, so a
     second way can not be a second order.
@@ -21,8 +21,8 @@ import msgspec
 
 from streaming.core.market import Side
 from streaming.core.rounding import wire_number
-from streaming.hyperliquid.number import WireNumberError, positive_decimal
-from streaming.hyperliquid.signing import Signature, Signer
+from streaming.hyperliquid.number import is_positive_decimal
+from streaming.hyperliquid.signing import Signer
 
 ITEM_COUNT_MAX: Final = 200
 """Orders or cancels of one action; the venue refuses more as a whole."""
@@ -30,6 +30,9 @@ AGENT_NAME_LENGTH_MAX: Final = 16
 SIGNATURE_CHAIN_ID: Final = "0x66eee"
 """Any chain id is accepted; this is the official SDK's. `hyperliquidChain` tells the networks apart."""
 
+_BODY: Final = (
+    b'{"action":%b,"nonce":%d,"signature":{"r":"0x%b","s":"0x%b","v":%d},"vaultAddress":%b,"expiresAfter":%b}'
+)
 _T = TypeVar("_T")
 _CLOID = re.compile(r"0x[0-9a-f]{32}", re.ASCII).fullmatch
 _ADDRESS = re.compile(r"0x[0-9a-f]{40}", re.ASCII).fullmatch
@@ -267,11 +270,14 @@ def signed_body(
     Raises:
         SigningError: For a number or an address out of form.
     """
-    signature = signer.sign_l1(_to_msgpack(action), nonce, vault, expires_after_ts_ms)
-    return b'{"action":%b,"nonce":%d,"signature":%b,"vaultAddress":%b,"expiresAfter":%b}' % (
+    raw = signer.sign_l1_raw(_to_msgpack(action), nonce, vault, expires_after_ts_ms)
+    digits = raw.hex().encode()
+    return _BODY % (
         _to_json(action),
         nonce,
-        _signature_json(signature),
+        digits[:64],
+        digits[64:128],
+        27 + raw[64],
         b"null" if vault is None else b'"%b"' % vault.encode(),
         b"null" if expires_after_ts_ms is None else b"%d" % expires_after_ts_ms,
     )
@@ -280,7 +286,8 @@ def signed_body(
 def user_signed_body(signer: Signer, action: ApproveAgent) -> bytes:
     """Return the body of the exchange endpoint for an approval; `signer` holds the master's key."""
     signature = signer.sign_user_action(msgspec.to_builtins(action))
-    return b'{"action":%b,"nonce":%d,"signature":%b}' % (_to_json(action), action.nonce, _signature_json(signature))
+    signature_json = b'{"r":"0x%064x","s":"0x%064x","v":%d}' % (signature.r, signature.s, signature.v)
+    return b'{"action":%b,"nonce":%d,"signature":%b}' % (_to_json(action), action.nonce, signature_json)
 
 
 def post_frame(request_id: int, body: bytes) -> bytes:
@@ -288,16 +295,10 @@ def post_frame(request_id: int, body: bytes) -> bytes:
     return b'{"method":"post","id":%d,"request":{"type":"action","payload":%b}}' % (request_id, body)
 
 
-def _signature_json(signature: Signature) -> bytes:
-    return b'{"r":"0x%064x","s":"0x%064x","v":%d}' % (signature.r, signature.s, signature.v)
-
-
 def _number(name: str, value: Decimal) -> str:
     text = wire_number(value)
-    try:
-        positive_decimal(text)
-    except WireNumberError as error:
-        raise ActionError(f"{name}: {error}") from None
+    if not is_positive_decimal(text):
+        raise ActionError(f"{name}: expected a number > 0, < 1e10 and of at most 8 decimals")
     return text
 
 

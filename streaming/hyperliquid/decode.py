@@ -30,7 +30,7 @@ from streaming.core.events import (
 from streaming.core.trading.events import ActionAnswered
 from streaming.hyperliquid import user_frames, wire, wire_user
 from streaming.hyperliquid.answers import answer_of_body, answer_of_error_text, answer_of_post
-from streaming.hyperliquid.number import WireNumberError, positive_decimal, statistic, sz_rounded_up
+from streaming.hyperliquid.number import WireNumberError, positive_decimal, px_decimal, statistic, sz_rounded_up
 from streaming.hyperliquid.refusals import TEXT_LENGTH_MAX, printable
 
 __all__ = ["SPOT_CONTEXT", "answer_of_body", "decode_frame", "printable"]
@@ -131,9 +131,9 @@ def _bbo(data: wire.Bbo, generation: int, recv_mono_ns: int, recv_ts_ns: int) ->
         coin=_name(data.coin),
         generation=generation,
         venue_ts_ms=data.time,
-        bid_px=None if bid is None else positive_decimal(bid.px),
+        bid_px=None if bid is None else px_decimal(bid.px),
         bid_sz=None if bid is None else positive_decimal(bid.sz),
-        ask_px=None if ask is None else positive_decimal(ask.px),
+        ask_px=None if ask is None else px_decimal(ask.px),
         ask_sz=None if ask is None else positive_decimal(ask.sz),
     )
 
@@ -146,11 +146,11 @@ def _ctx(frame: wire.CtxFrame, generation: int, recv_mono_ns: int, recv_ts_ns: i
         recv_ts_ns=recv_ts_ns,
         coin=_name(frame.data.coin),
         generation=generation,
-        oracle_px=positive_decimal(ctx.oracle_px),
-        mark_px=positive_decimal(ctx.mark_px),
-        mid_px=None if ctx.mid_px is None else positive_decimal(ctx.mid_px),
-        impact_bid_px=None if impact is None else positive_decimal(impact[0]),
-        impact_ask_px=None if impact is None else positive_decimal(impact[1]),
+        oracle_px=px_decimal(ctx.oracle_px),
+        mark_px=px_decimal(ctx.mark_px),
+        mid_px=None if ctx.mid_px is None else px_decimal(ctx.mid_px),
+        impact_bid_px=None if impact is None else px_decimal(impact[0]),
+        impact_ask_px=None if impact is None else px_decimal(impact[1]),
         open_interest_sz=sz_rounded_up(ctx.open_interest),
         funding_ratio=statistic(ctx.funding),
         premium_ratio=None if ctx.premium is None else statistic(ctx.premium),
@@ -170,7 +170,7 @@ def _spot_ctx(frame: wire.SpotCtxFrame, generation: int, recv_mono_ns: int, recv
 
 
 def _levels(levels: list[wire.Level], *, is_descending: bool) -> tuple[BookLevel, ...]:
-    converted = tuple([BookLevel(positive_decimal(item.px), positive_decimal(item.sz), item.n) for item in levels])
+    converted = tuple([BookLevel(px_decimal(item.px), positive_decimal(item.sz), item.n) for item in levels])
     for better, worse in pairwise(converted):
         if (better.px > worse.px) is not is_descending or better.px == worse.px:
             raise _Refused("levels out of order")
@@ -199,7 +199,7 @@ def _trades(frame: wire.TradesFrame, generation: int, recv_mono_ns: int, recv_ts
         Trade(
             coin=_name(item.coin),
             side="buy" if item.side == "B" else "sell",
-            px=positive_decimal(item.px),
+            px=px_decimal(item.px),
             sz=positive_decimal(item.sz),
             venue_ts_ms=item.time,
             tid=item.tid,

@@ -23,11 +23,8 @@ class WireNumberError(ValueError):
     """A wire string is not a number of the documented form."""
 
 
-@lru_cache(maxsize=16_384)
 def positive_decimal(text: str) -> Decimal:
     """Return a px or sz: > 0, < 1e10 and at most 8 decimals; exact.
-
-    Cached, because a price comes again and again on the hot path and refusals are never cached.
 
     Raises:
         WireNumberError: For anything else.
@@ -38,6 +35,16 @@ def positive_decimal(text: str) -> Decimal:
     if not value:
         raise WireNumberError("number is zero")
     return value
+
+
+def is_positive_decimal(text: str) -> bool:
+    """Tell whether `positive_decimal` takes `text`, without making the number."""
+    return _TABLE_NUMBER(text) is not None and text.strip("0.") != ""
+
+
+px_decimal = lru_cache(maxsize=16_384)(positive_decimal)
+"""`positive_decimal` that remembers: a price comes again and again on the hot path, a size hardly ever, and sizes would
+push the prices out. Refusals are not remembered."""
 
 
 def plain_decimal(text: str) -> Decimal:
@@ -74,6 +81,8 @@ def sz_rounded_up(text: str) -> Decimal:
     Raises:
         WireNumberError: For anything that is no such number.
     """
+    if _TABLE_NUMBER(text) is not None:
+        return Decimal(text)  # at most 8 decimals: nothing to round
     return unsigned_decimal(text).quantize(_SZ_QUANTUM, rounding=ROUND_CEILING, context=CONTEXT)
 
 

@@ -212,8 +212,19 @@ class Signer:
         Raises:
             SigningError: For a number or an address out of form.
         """
+        return _signature_of(self.sign_l1_raw(packed_action, nonce, vault, expires_after))
+
+    def sign_l1_raw(
+        self, packed_action: bytes, nonce: int, vault: str | None = None, expires_after: int | None = None
+    ) -> bytes:
+        """Sign as `sign_l1`; returns r, s (32 bytes each, big endian) and v - 27 (1 byte): what the hot path spells.
+
+        Raises:
+            SigningError: For a number or an address out of form.
+        """
         connection_id = connection_id_of(packed_action, nonce, vault, expires_after)
-        return _signed(self._key, keccak(_L1_PREFIX + keccak(self._agent_prefix + connection_id)))
+        digest = keccak(_L1_PREFIX + keccak(self._agent_prefix + connection_id))
+        return self._key.sign_recoverable(digest, hasher=None)
 
     def sign_user_action(self, action: Mapping[str, object]) -> Signature:
         """Sign a user-signed action as it is sent; its own `hyperliquidChain` says the network.
@@ -225,7 +236,10 @@ class Signer:
 
 
 def _signed(key: PrivateKey, digest: bytes) -> Signature:
-    raw = key.sign_recoverable(digest, hasher=None)
+    return _signature_of(key.sign_recoverable(digest, hasher=None))
+
+
+def _signature_of(raw: bytes) -> Signature:
     return Signature(int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:64], "big"), 27 + raw[64])
 
 

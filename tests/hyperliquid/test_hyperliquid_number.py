@@ -6,8 +6,10 @@ from hypothesis import strategies as st
 
 from streaming.hyperliquid.number import (
     WireNumberError,
+    is_positive_decimal,
     plain_decimal,
     positive_decimal,
+    px_decimal,
     statistic,
     sz_rounded_up,
     unsigned_decimal,
@@ -16,14 +18,16 @@ from streaming.hyperliquid.number import (
 
 @pytest.mark.parametrize("text", ["0.00000001", "9999999999.99999999", "007.50", "1"])
 def test_positive_decimal_in_the_table_range_is_exact(text: str) -> None:
-    assert positive_decimal(text) == Decimal(text)
+    assert positive_decimal(text) == px_decimal(text) == Decimal(text)
+    assert is_positive_decimal(text)
 
 
-@pytest.mark.parametrize("text", ["0.00000", "-1", "1e3", "10000000000", "0.123456789", "NaN"])
+@pytest.mark.parametrize("text", ["0", "0.00000", "000", "-1", "", ".", "1.", ".5", "1e3", "10000000000", "0.123456789", "NaN"])
 def test_positive_decimal_refuses_and_remembers_no_refusal(text: str) -> None:
-    for _ in range(2):
+    assert not is_positive_decimal(text)
+    for parse in (positive_decimal, px_decimal, px_decimal):
         with pytest.raises(WireNumberError):
-            positive_decimal(text)
+            parse(text)
 
 
 @settings(max_examples=200, derandomize=True, deadline=None)

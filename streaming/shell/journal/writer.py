@@ -19,7 +19,7 @@ import structlog
 
 from streaming.contracts.paths import journal_folder
 from streaming.core.effects import AnyOutput
-from streaming.core.errors import StoreError, check
+from streaming.core.errors import InvariantViolation, StoreError
 from streaming.core.events import AnyEvent, SpecsReceived
 from streaming.core.market import MarketSpec
 from streaming.core.state import SessionInfo
@@ -103,7 +103,7 @@ class JournalWriter:
     def append_frame(self, seq: int, generation: int, recv_mono_ns: int, recv_ts_ns: int, raw: bytes) -> None:
         """Buffer a websocket frame as received."""
         self._next(seq)
-        fmt.append_frame(self._pending, fmt.FrameRecord(seq, generation, recv_mono_ns, recv_ts_ns, raw))
+        fmt.append_frame(self._pending, seq, generation, recv_mono_ns, recv_ts_ns, raw)
 
     def append_event(self, seq: int, event: AnyEvent) -> None:
         """Buffer any other input."""
@@ -114,7 +114,8 @@ class JournalWriter:
 
     def append_outputs(self, seq: int, outputs: Sequence[AnyOutput]) -> None:
         """Buffer what was decided on the input just appended; nothing is recorded of an empty list."""
-        check(seq == self._seq, "I-25", seq=seq, seq_of_input=self._seq)
+        if seq != self._seq:
+            raise InvariantViolation("I-25", seq=seq, seq_of_input=self._seq)
         if outputs:
             fmt.append_outputs(self._pending, seq, list(outputs))
 
@@ -200,7 +201,8 @@ class JournalWriter:
         self._syncer.wrote(self._fd)
 
     def _next(self, seq: int) -> None:
-        check(seq == self._seq + 1, "I-25", seq=seq, seq_last=self._seq)
+        if seq != self._seq + 1:
+            raise InvariantViolation("I-25", seq=seq, seq_last=self._seq)
         self._seq = seq
 
     def _write(self, raw: bytearray) -> None:
@@ -288,6 +290,8 @@ class _Syncer:
 
     def wrote(self, fd: int) -> None:
         """Note that `fd` holds unsynced bytes."""
+        if self._dirty_ns is not None and self._fd == fd:
+            return  # noted already, and the thread drops the note before it syncs: its sync will cover this write too
         with self._wake:
             self._fd = fd
             if self._dirty_ns is None:
