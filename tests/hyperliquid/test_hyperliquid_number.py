@@ -22,7 +22,9 @@ def test_positive_decimal_in_the_table_range_is_exact(text: str) -> None:
     assert is_positive_decimal(text)
 
 
-@pytest.mark.parametrize("text", ["0", "0.00000", "000", "-1", "", ".", "1.", ".5", "1e3", "10000000000", "0.123456789", "NaN"])
+@pytest.mark.parametrize(
+    "text", ["0", "0.00000", "000", "-1", "", ".", "1.", ".5", "1e3", "10000000000", "0.123456789", "NaN"]
+)
 def test_positive_decimal_refuses_and_remembers_no_refusal(text: str) -> None:
     assert not is_positive_decimal(text)
     for parse in (positive_decimal, px_decimal, px_decimal):
