@@ -381,7 +381,6 @@ def test_f40_an_entry_refused_at_the_cap_ends_and_a_reduce_only_order_still_work
     [
         ("canceled", RefusalCode.CANCELED, OrderStatus.CANCELED),
         ("iocCancelRejected", RefusalCode.NO_MATCH, OrderStatus.UNFILLED),
-        ("rejected", RefusalCode.UNKNOWN, OrderStatus.REJECTED),
         ("perpMarginRejected", RefusalCode.MARGIN, OrderStatus.REJECTED),
         ("marginCanceled", RefusalCode.MARGIN, OrderStatus.CANCELED),
         ("scheduledCancel", RefusalCode.SCHEDULED_CANCEL, OrderStatus.CANCELED),

@@ -31,6 +31,7 @@ def shared_trader(shared_venue: SimVenue, tmp_path_factory: pytest.TempPathFacto
 def trader(venue: SimVenue, shared_trader: Trader) -> Trader:
     """The module's sidecar, flat and ready, whatever the test before did to it."""
     assert venue is shared_trader.venue
+    until(lambda: not shared_trader.status().trading.action_in_flight_count)
     if shared_trader.status().stop_reason is not None:
         shared_trader.reset()
     shared_trader.until_calm()
@@ -106,7 +107,7 @@ def test_trading_answers_f24_wrong_number_of_statuses_proves_nothing(
     make_desk: Callable[..., Desk], venue: SimVenue, shape: str
 ) -> None:
     """A batch of two: nobody guesses which status is whose; the fills say what happened."""
-    desk = make_desk(ALPHA, BETA, limits__actions={"entry_batch_ms": 200})
+    desk = make_desk(ALPHA, BETA, limits__actions={"entry_batch_ms": 1_000})
     with desk.trading() as trader, struck(trader, "statuses", "order", parameters={"shape": shape}):
         enter_both(trader)
         orders = until(lambda: [o for o in desk.entries() if o.is_settled][1:] and desk.entries())
@@ -131,7 +132,7 @@ def enter_both(trader: Trader) -> None:
 
 @pytest.mark.parametrize("shape", ["single", "top"])
 def test_trading_answers_f23_one_error_ends_every_order_of_a_batch(make_desk: Callable[..., Desk], shape: str) -> None:
-    desk = make_desk(ALPHA, BETA, limits__actions={"entry_batch_ms": 200})
+    desk = make_desk(ALPHA, BETA, limits__actions={"entry_batch_ms": 1_000})
     with desk.trading() as trader, struck(trader, "batch_error", "order", parameters={"shape": shape}):
         enter_both(trader)
         orders = until(lambda: [o for o in desk.entries() if o.is_settled][1:] and desk.entries())

@@ -154,6 +154,8 @@ def take_update(state: EngineState, out: list[AnyOutput], update: OrderUpdate) -
         return
     if update.status != "filled" and not update.status.lower().endswith(_OVER_SUFFIXES):
         return  # a word that nobody has documented proves nothing (I-03)
+    if update.code is RefusalCode.UNKNOWN and _is_answer_due(state.live, order):
+        return  # a bare `rejected`: only the answer says why (F-22), and without one the order is asked about
     taken_sz = update.original_sz - update.left_sz
     if order.is_reduce_only:
         taken_sz = min(taken_sz, order.applied_sz + _held_sz(state, order.coin))
@@ -222,6 +224,11 @@ def _status_of(order: LiveOrder, filled_sz: Decimal, code: RefusalCode, *, is_ca
     if code is RefusalCode.NONE and not is_canceled:
         return _S.FILLED  # reported as filled; how much, its fills say
     return _S.CANCELED if is_canceled else _S.REJECTED
+
+
+def _is_answer_due(live: LiveAccount, order: LiveOrder) -> bool:
+    action = live.actions.get(order.action_id)
+    return action is not None and action.is_open
 
 
 def _held_sz(state: EngineState, coin: str) -> Decimal:
