@@ -124,10 +124,16 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
         """One line for a person."""
         return (
             f"audit: {self.trades} trades, the venue has {self.venue_trades}, "
-            f"{'equal' if self.fills_equal else 'NOT EQUAL'} row for row; ledger {self.ledger_usd:+} USD, venue "
-            f"{self.venue_usd:+} USD, difference {self.ledger_difference_usd}; {self.reconciliations} reads of the "
-            f"account, largest difference {self.reconciliation_difference_usd}; {self.positions_left} positions left"
+            f"{'equal' if self.fills_equal else 'NOT EQUAL'} row for row; ledger {self.ledger_usd:+f} USD, venue "
+            f"{self.venue_usd:+f} USD, difference {usd_text(self.ledger_difference_usd)}; {self.reconciliations} reads "
+            f"of the account, largest difference {usd_text(self.reconciliation_difference_usd)}; "
+            f"{self.positions_left} positions left"
         )
+
+
+def usd_text(amount: Decimal) -> str:
+    """Return an amount without an exponent and without zeros at its end."""
+    return f"{amount.normalize():f}"
 
 
 def audit(books: Books, venue: VenueAccount, opening_usd: Decimal) -> Audit:

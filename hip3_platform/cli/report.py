@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from hip3_platform.cli.audit import Audit
+from hip3_platform.cli.audit import Audit, usd_text
 from hip3_platform.cli.findings import Findings
 
 PACKAGES = ("hip3", "dagster", "polars", "pyarrow", "duckdb")
@@ -39,11 +39,11 @@ def _trading(found: Audit) -> dict[str, Any]:
         "trades": found.trades,
         "venue_trades": found.venue_trades,
         "fills_equal": found.fills_equal,
-        "ledger_usd": found.ledger_usd,
-        "venue_usd": found.venue_usd,
-        "ledger_difference_usd": found.ledger_difference_usd,
+        "ledger_usd": usd_text(found.ledger_usd),
+        "venue_usd": usd_text(found.venue_usd),
+        "ledger_difference_usd": usd_text(found.ledger_difference_usd),
         "reconciliations": found.reconciliations,
-        "reconciliation_difference_usd": found.reconciliation_difference_usd,
+        "reconciliation_difference_usd": usd_text(found.reconciliation_difference_usd),
         "orders_open": found.orders_open,
         "positions_left": found.positions_left,
         "replay_differences": 0,
@@ -51,10 +51,10 @@ def _trading(found: Audit) -> dict[str, Any]:
         "round_trips_won": figures["win_count"],
         "orders": figures["order_count"],
         "fill_ratio": figures["entry_fill_ratio"],
-        "turnover_usd": figures["turnover_usd"],
-        "realised_usd": figures["realised_usd"],
-        "fees_usd": figures["fees_usd"],
-        "funding_usd": figures["funding_usd"],
+        "turnover_usd": usd_text(figures["turnover_usd"]),
+        "realised_usd": usd_text(figures["realised_usd"]),
+        "fees_usd": usd_text(figures["fees_usd"]),
+        "funding_usd": usd_text(figures["funding_usd"]),
         "entry_slippage_bps_mean": figures["entry_slippage_bps_mean"],
         "exit_slippage_bps_mean": figures["exit_slippage_bps_mean"],
         "signal_to_order_us_p50": figures["received_to_sent_us_p50"],

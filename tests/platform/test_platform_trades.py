@@ -1,5 +1,6 @@
 """What real orders did and what money moved: figures by market, and every cent that does not add up is named."""
 
+import json
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -14,9 +15,12 @@ from hip3_platform.analytics import execution, gold
 from hip3_platform.analytics.bronze import compact
 from hip3_platform.analytics.double_entry import Conservation, conserve_day
 from hip3_platform.analytics.landing import read_landing
-from hip3_platform.cli.audit import Audit, Books, VenueAccount, _fill_of, audit
+from hip3_platform.cli.audit import Audit, Books, VenueAccount, _fill_of, audit, usd_text
+from hip3_platform.cli.findings import Findings
+from hip3_platform.cli.report import report_json
 from hip3_platform.resources.warehouse import WarehouseResource
 from streaming.contracts.paths import day_begin_ns
+from streaming.contracts.rotation import RotationDoc
 from streaming.core.units import NS_PER_S
 
 RunDay = Callable[..., dg.ExecuteInProcessResult]
@@ -255,3 +259,22 @@ def test_audit_without_a_judged_read_is_no_proof(tmp_path: Path) -> None:
     day = a_trading_day(BEGIN_NS)
     day.account_rows.rows.pop("reconciliations")
     assert _audit(tmp_path, day).failures == ("no read of the account was judged",)
+
+
+@pytest.mark.parametrize(("amount", "text"), [("0E-8", "0"), ("3.10226000", "3.10226"), ("-1E+3", "-1000")])
+def test_amounts_are_told_without_exponents(amount: str, text: str) -> None:
+    assert usd_text(Decimal(amount)) == text
+
+
+def test_report_of_a_start_tells_both_sides_of_the_books(tmp_path: Path) -> None:
+    doc = RotationDoc(
+        version=1, venue="sim", account="0xabc", as_of_day=DAY_1, created_ts_ns=1, expires_ts_ns=2, code_version="0",
+        config_hash="", markets=(), excluded=(),
+    )  # fmt: skip
+    findings = Findings(doc, "sha", {DAY_1: 7}, pl.DataFrame({"rank": [1, None]}))
+    told = json.loads(report_json(findings, _audit(tmp_path, a_trading_day(BEGIN_NS)), {"total": 1.0}))
+    assert (told["trades"], told["round_trips"], told["orders"], told["fill_ratio"]) == (4, 2, 4, 1.0)
+    assert (told["ledger_usd"], told["venue_usd"], told["ledger_difference_usd"]) == ("0.21", "0.21", "0")
+    assert (told["realised_usd"], told["fees_usd"], told["funding_usd"]) == ("0.25", "0.04", "0")
+    assert told["signal_to_order_us_p50"] == 500.0
+    assert "trades" not in json.loads(report_json(findings, None, {})), "nothing was traded"
