@@ -48,11 +48,12 @@ from live_builders import (
     trade_closed,
 )
 from loopback_feed import run, websocket_server
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 from shell_parts import a_shell, when
 from websockets.asyncio.server import ServerConnection
 
-from streaming.core.effects import AnyOutput
+from streaming.core.effects import AnyOutput, HealthSampled
 from streaming.core.engine import step
 from streaming.core.events import (
     AnyEvent,
@@ -78,7 +79,8 @@ from streaming.shell.feed.transport import transport_factory
 from streaming.shell.process.child import Child, watch_backlog
 from streaming.shell.process.faults import Faults
 from streaming.shell.process.health import Health
-from streaming.shell.telemetry.meter import Telemetry, mark_mid_gap_bps, reconnect_label
+from streaming.shell.telemetry.market_samples import mark_mid_gap_bps
+from streaming.shell.telemetry.meter import Telemetry, reconnect_label
 from streaming.shell.telemetry.metrics import Metrics
 
 T = WARM_MS
@@ -374,6 +376,26 @@ def test_telemetry_ages_are_measured_away_from_updates() -> None:
     engine.feed(a_bbo(T + 100), a_ctx(T + 200), a_timer(T + 3_000))
     assert engine.value("hip3_bbo_age_ms", coin=COIN) >= 1_000
     assert engine.value("hip3_ctx_age_ms", coin=COIN) >= 1_000
+
+
+def test_telemetry_sample_adds_up_and_what_is_not_known_any_more_has_no_series() -> None:
+    state = a_warm_engine()
+    sample = next(output for output in feed(state, a_timer(T + 3_000)) if isinstance(output, HealthSampled))
+    known = replace(sample, bbo_count=3, bbo_null_count=1, is_oracle_stale=True)
+    unknown = replace(known, book=replace(known.book, spread_bps=None, bbo_age_ms=None), is_oracle_stale=False)
+    metrics = Metrics()
+    telemetry = Telemetry(metrics, (COIN,))
+    telemetry.outputs_taken([known])
+    assert metrics.registry.get_sample_value("hip3_spread_bps", {"coin": COIN}) == float(known.book.spread_bps or 0)
+    telemetry.outputs_taken([unknown])
+    served = {name: metrics.registry.get_sample_value(f"hip3_{name}", {"coin": COIN}) for name in (
+        "spread_bps", "bbo_age_ms", "bbo_update_total", "bbo_null_ratio", "oracle_stale_ratio"
+    )}  # fmt: skip
+    assert served["spread_bps"] is None
+    assert served["bbo_age_ms"] is None
+    assert (served["bbo_update_total"], served["bbo_null_ratio"], served["oracle_stale_ratio"]) == (6, 1 / 3, 0.5)
+    assert metrics.registry.get_sample_value("hip3_bbo_age_hist_ms_count") == 1
+    assert metrics.registry.get_sample_value("hip3_bbo_age_hist_ms_sum") == known.book.bbo_age_ms
 
 
 def test_telemetry_latch_goes_back_after_reset() -> None:

@@ -1,13 +1,12 @@
 """Moves the metrics: from inputs and outputs of the engine, and from what the shell measures of itself.
 
 Rule 1: the hot path adds to plain integers; everything per market comes from `HealthSampled`, which the
-engine emits on a fixed clock away from any update (an age measured at an update is always 0).
+engine emits on a fixed clock away from any update (an age measured at an update is always 0), and becomes series at
+the scrape only.
 Rule 2: a coin that is not in the validated registry gets the label `other` (F-108).
 """
 
-from collections import deque
 from collections.abc import Callable, Iterable
-from decimal import Decimal
 from typing import Any
 
 from streaming.core.effects import (
@@ -53,12 +52,11 @@ from streaming.core.trading.events import (
     OrderUpdatesReceived,
     TransfersReceived,
 )
-from streaming.core.units import BPS, NS_PER_MS, NS_PER_S
+from streaming.core.units import NS_PER_MS, NS_PER_S
 from streaming.shell.telemetry.meter_trading import TradingMeter, coin_label
 from streaming.shell.telemetry.metrics import LATENCY_CHANNELS, Metrics
 
 WS_STATES = ("connecting", "connected", "waiting")
-_WINDOW_SAMPLES = 60
 _REASONS = {
     "not_sent": "not_opened",
     "closed_": "closed",
@@ -101,7 +99,6 @@ class Telemetry:
         self.reconnect_count = 0
         self._coins = frozenset(coins)
         self.trading = TradingMeter(metrics, self._coins)
-        self._windows: dict[str, deque[tuple[bool, int, int]]] = {}
         self._frames = metrics.frame_counts
         self._greeted: dict[str, set[str]] = {name: set() for name in LATENCY_CHANNELS}
         self._handlers: dict[type, Callable[[Any], None]] = {
@@ -189,30 +186,9 @@ class Telemetry:
         self.metrics.market_ready.labels(self._coin(output.coin)).set(output.state == "ready")
 
     def _health(self, output: HealthSampled) -> None:
-        metrics, book, coin = self.metrics, output.book, self._coin(output.coin)
-        metrics.bbo_update.labels(coin).inc(output.bbo_count)
-        metrics.bbo_null.labels(coin).inc(output.bbo_null_count)
-        metrics.ctx_update.labels(coin).inc(output.ctx_count)
-        for gauge, value in (
-            (metrics.spread_bps, book.spread_bps),
-            (metrics.oracle_age_ms, book.oracle_age_ms),
-            (metrics.bbo_age_ms, book.bbo_age_ms),
-            (metrics.ctx_age_ms, book.ctx_age_ms),
-            (metrics.mark_mid_gap_bps, mark_mid_gap_bps(book.bid_px, book.ask_px, book.mark_px)),
-        ):
-            if value is not None:
-                gauge.labels(coin).set(float(value))
-        if book.bbo_age_ms is not None:
-            metrics.bbo_age_hist_ms.observe(book.bbo_age_ms)
-        if book.ctx_age_ms is not None:
-            metrics.ctx_age_hist_ms.observe(book.ctx_age_ms)
-        window = self._windows.setdefault(coin, deque(maxlen=_WINDOW_SAMPLES))
-        window.append((output.is_oracle_stale, output.bbo_null_count, output.bbo_count))
-        bbo_count = sum(sample[2] for sample in window)
-        metrics.oracle_stale_ratio.labels(coin).set(sum(sample[0] for sample in window) / len(window))
-        metrics.bbo_null_ratio.labels(coin).set(sum(sample[1] for sample in window) / bbo_count if bbo_count else 0.0)
+        self.metrics.market_samples.add(self._coin(output.coin), output)
         for reason, count in output.no_signal_counts.items():
-            metrics.cross_skipped.labels(reason).inc(count)
+            self.metrics.cross_skipped.labels(reason).inc(count)
 
     def _trades(self, output: TradesAccepted) -> None:
         for trade in output.trades:
@@ -273,11 +249,3 @@ class Telemetry:
 
     def _rotation_expired(self, _output: RotationExpired) -> None:
         self.metrics.rotations.labels("expired").inc()
-
-
-def mark_mid_gap_bps(bid_px: Decimal | None, ask_px: Decimal | None, mark_px: Decimal | None) -> Decimal | None:
-    """Return |mark - mid| / mid in bps; None when one of them is not known."""
-    if bid_px is None or ask_px is None or mark_px is None or bid_px + ask_px == 0:
-        return None
-    mid_px = (bid_px + ask_px) / 2
-    return abs(mark_px - mid_px) / mid_px * BPS

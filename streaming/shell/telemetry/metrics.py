@@ -15,8 +15,8 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
-_BBO_AGE_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
-_CTX_AGE_MS = (10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 8_000, 10_000)
+from streaming.shell.telemetry.market_samples import COUNTERS, GAUGES, HISTOGRAMS, MarketSamples
+
 _LATENCY_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
 _EDGE_BPS = (2, 5, 8, 10, 12, 15, 20, 30, 50, 100, 200)
 _DURATION_MS = (1, 5, 10, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000)
@@ -141,24 +141,14 @@ class Metrics:
 
     def _markets(self) -> None:
         self.market_ready = self._gauge("market_ready", "1 while the market is ready", "coin")
-        self.bbo_update = self._counter("bbo_update", "Best bid and offer frames", "coin")
-        self.bbo_null = self._counter("bbo_null", "Best bid and offer frames with an empty side", "coin")
-        self.ctx_update = self._counter("ctx_update", "Context frames", "coin")
-        self.bbo_null_ratio = self._gauge("bbo_null_ratio", "Share of bbo frames with an empty side, last 60 s", "coin")
-        self.oracle_stale_ratio = self._gauge(
-            "oracle_stale_ratio", "Share of the last 60 s with a stale oracle", "coin"
-        )
-        self.mark_mid_gap_bps = self._gauge("mark_mid_gap_bps", "|mark - mid| / mid", "coin")
-        self.spread_bps = self._gauge("spread_bps", "Spread of the book", "coin")
-        self.oracle_age_ms = self._gauge("oracle_age_ms", "Since the oracle price last changed", "coin")
-        self.bbo_age_ms = self._gauge("bbo_age_ms", "Since the last bbo frame", "coin")
-        self.ctx_age_ms = self._gauge("ctx_age_ms", "Since the last context frame", "coin")
-        self.bbo_age_hist_ms = self._histogram(
-            "bbo_age_hist_ms", "Age of the bbo, sampled once a second per market", buckets=_BBO_AGE_MS
-        )
-        self.ctx_age_hist_ms = self._histogram(
-            "ctx_age_hist_ms", "Age of the context, sampled once a second per market", buckets=_CTX_AGE_MS
-        )
+        for name, text in COUNTERS:
+            self._declare("counter", f"{name}_total", text, ("coin",))
+        for name, text in GAUGES:
+            self._declare("gauge", name, text, ("coin",))
+        for name, text in HISTOGRAMS:
+            self._declare("histogram", name, text, ())
+        self.market_samples = MarketSamples()
+        self.registry.register(self.market_samples)
         self.trades = self._counter("trades", "Public trades not seen before", "coin")
         self.param_changes = self._counter("param_changes", "Changed market specifications", "coin")
 
