@@ -373,3 +373,31 @@ def test_answers_to_questions_that_nobody_asked_are_nothing() -> None:
     )
     assert outputs == []
     assert desk.live.change_count == before
+
+
+def test_an_answer_about_an_order_that_ended_meanwhile_is_nothing() -> None:
+    desk = a_desk()
+    action = lost(desk)
+    found = desk.execute(action)
+    desk.venue.orders.clear()
+    expire(desk)
+    late = desk.truth(desk.asked(OrderAsked))
+    desk.feed(found.fills)
+    assert not desk.live.orders
+    before = desk.live.change_count
+    desk.feed(late)
+    assert desk.live.change_count == before
+
+
+def test_unknown_to_the_venue_while_it_is_no_doubt_any_more_proves_nothing() -> None:
+    desk = a_desk()
+    action = lost(desk)
+    desk.venue.plan = lambda _: ("resting", D(0))
+    found = desk.execute(action)
+    expire(desk)
+    late = desk.truth(desk.asked(OrderAsked))
+    assert isinstance(late, OrderRead)
+    desk.feed(found.answer)
+    assert desk.orders()[0].status is OrderStatus.RESTING
+    desk.feed(msgspec.structs.replace(late, update=None))
+    assert desk.orders()[0].status is OrderStatus.RESTING

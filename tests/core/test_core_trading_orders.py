@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 from itertools import permutations
+from typing import Any
 
 import msgspec
 import pytest
@@ -21,6 +22,8 @@ from trading_builders import (
 
 from streaming.core.events import AnyEvent
 from streaming.core.limits import Limits
+from streaming.core.market import Side
+from streaming.core.trading.dispatch import schedule_cancel
 from streaming.core.trading.effects import ActionDecided, ActionEnded, LiveFillApplied
 from streaming.core.trading.events import ActionAnswered, FillsReceived
 from streaming.core.trading.model import ActionStatus, OrderStatus, OrderUpdate
@@ -550,3 +553,104 @@ def test_f33_the_least_nonce_the_venue_keeps_is_taken_over_from_its_words() -> N
         )
     )  # fmt: skip
     assert desk.live.nonce.last == least
+
+
+def test_notes_about_actions_that_nobody_knows_are_nothing() -> None:
+    desk = a_desk()
+    known = an_entry(desk)
+    strange = msgspec.structs.replace(known, action_id=999)
+    notes = [desk.sent(strange), desk.not_sent(strange, "expired"), desk.unknown(strange), desk.answered(strange)]
+    assert desk.feed(*notes) == []
+    assert desk.orders()[0].status is OrderStatus.SENT
+
+
+def test_a_doubt_that_is_one_already_stays_as_it_is() -> None:
+    desk = a_desk()
+    action = an_entry(desk)
+    desk.feed(desk.unknown(action, "first"))
+    (before,) = desk.orders()
+    desk.run(300)
+    desk.feed(desk.unknown(action, "second"))
+    assert desk.orders() == [before]
+    desk.feed(desk.execute(action).fills)
+    assert desk.feed(desk.unknown(action, "third")) == []
+
+
+def test_a_cancel_that_never_left_is_tried_again() -> None:
+    desk = a_desk()
+    desk.venue.plan = lambda _: ("resting", D(0))
+    desk.feed(desk.execute(an_entry(desk)).answer)
+    cancels = [action for action in desk.actions if action.kind == "cancel"]
+    desk.feed(*[desk.not_sent(action, "no_connection") for action in cancels])
+    assert desk.orders()[0].status is OrderStatus.RESTING
+    desk.actions = []
+    desk.run(7_000)
+    assert [action for action in desk.actions if action.kind == "cancel"]
+
+
+def test_an_answer_that_says_resting_before_the_note_that_it_was_sent() -> None:
+    desk = a_desk()
+    desk.venue.plan = lambda _: ("resting", D(0))
+    desk.cross()
+    action = desk.take_action()
+    outputs = desk.feed(desk.execute(action).answer, desk.execute(action).answer)
+    assert statuses(outputs) == ["sent", "resting", "rejected"]  # the second one: our cloid was used (HL-01)
+
+
+def test_an_answer_raises_what_an_update_promised_and_the_rest_is_waited_for() -> None:
+    desk = a_desk()
+    found = desk.execute(an_entry(desk))
+    (update,) = found.updates.updates
+    early = msgspec.structs.replace(update, status="canceled", code=RefusalCode.CANCELED, left_sz=D("0.299"))
+    desk.feed(msgspec.structs.replace(found.updates, updates=(early,)), found.answer)
+    (order,) = desk.orders()
+    assert (order.status, order.filled_sz, order.is_settled) == (OrderStatus.PARTLY_FILLED, D("0.499"), False)
+    desk.run(1_200)
+    assert not desk.live.orders
+    assert desk.position().sz == D("0.499")
+
+
+def test_an_exit_that_is_reported_as_filled_when_nothing_is_held_any_more_owes_nothing() -> None:
+    desk = a_desk()
+    desk.enter()
+    desk.run(5_100)
+    action = desk.take_action()
+    desk.feed(desk.sent(action))
+    settled = desk.foreign(COIN, Side.SELL, "0.499", direction="Settlement")
+    (order,) = desk.orders()
+    told = OrderUpdate(
+        coin=COIN,
+        cloid=order.cloid,
+        oid=9,
+        side=order.side,
+        limit_px=order.limit_px,
+        left_sz=D(0),
+        original_sz=order.sz,
+        status="filled",
+        code=RefusalCode.NONE,
+        venue_ts_ms=1,
+    )
+    desk.feed(settled)
+    desk.feed(msgspec.structs.replace(desk.execute(action).updates, updates=(told,)))
+    assert not desk.live.orders
+    assert desk.latch == ""
+
+
+def test_settled_orders_are_remembered_for_what_comes_late_and_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streaming.core.trading.account.RECENT_COUNT_MAX", 2)
+    desk = a_desk()
+    desk.venue.plan = fill_nothing
+    for _ in range(4):
+        desk.enter()
+        desk.calm()
+        desk.run(200)
+    assert len(desk.live.recent_orders) == 2
+
+
+def test_the_venues_switch_beyond_the_budget_is_left_out() -> None:
+    desk = a_desk()
+    desk.live.budget.lacking_token_nanos = 39 * 10**9
+    desk.live.budget.refill_mono_ns = desk.state.mono_ns
+    out: list[Any] = []
+    schedule_cancel(desk.state, out, 1_790_000_100_000)
+    assert out == []

@@ -157,11 +157,6 @@ class LiveAccount(msgspec.Struct, kw_only=True):
     ladder_step: int = 0
     ladder_full_mono_ns: int = 0
 
-    def side_of(self, coin: str) -> Side | None:
-        """Side of the position of a market, None when flat."""
-        position = self.positions.get(coin)
-        return None if position is None else Side.BUY if position.is_long else Side.SELL
-
 
 def open_orders_of(live: LiveAccount, coin: str) -> list[LiveOrder]:
     """Return the orders of a market that still bind something."""

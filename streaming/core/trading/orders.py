@@ -219,7 +219,7 @@ def _status_of(order: LiveOrder, filled_sz: Decimal, code: RefusalCode, *, is_ca
         return _S.PARTLY_FILLED
     if code is RefusalCode.EXPIRED:
         return _S.EXPIRED
-    if code is RefusalCode.NO_MATCH or (is_canceled and order.tif is Tif.IOC and code is RefusalCode.NONE):
+    if code is RefusalCode.NO_MATCH:
         return _S.UNFILLED
     if code is RefusalCode.NONE and not is_canceled:
         return _S.FILLED  # reported as filled; how much, its fills say
