@@ -20,9 +20,10 @@ from streaming.core.errors import check
 from streaming.core.ledger import currency_of, fee_of, money, post
 from streaming.core.market import BookClass, Side
 from streaming.core.orders import cloid_of
+from streaming.core.paper_book import PaperOrder, PaperPosition
 from streaming.core.rounding import floor_sz, round_px_toward_safe
 from streaming.core.sizing import Held, size_entry
-from streaming.core.state import EngineState, MarketState, PaperOrder, PaperPosition, TimerKind, schedule
+from streaming.core.state import EngineState, MarketState, TimerKind, schedule
 from streaming.core.units import BPS, NS_PER_MS, ONE, ZERO
 
 MODE = "paper"

@@ -23,7 +23,8 @@ from streaming.core.effects import (
     RotationJudged,
 )
 from streaming.core.ledger import money
-from streaming.core.state import ControlState, EngineState, Latch, PaperPosition, Rotation
+from streaming.core.paper_book import PaperPosition
+from streaming.core.state import ControlState, EngineState, Latch, Rotation
 from streaming.core.trading.account import LiveAccount
 from streaming.core.trading.recovery import LIVE_FOLDS, carried_account, fold_live_ledger
 from streaming.core.units import ZERO

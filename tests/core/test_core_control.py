@@ -23,6 +23,7 @@ from core_builders import (
     stamps,
 )
 
+from streaming.core.allowance import allowance_of
 from streaming.core.effects import (
     AnyOutput,
     ArmChanged,
@@ -50,7 +51,6 @@ from streaming.core.events import (
     StopRequested,
     WriterHealthReported,
 )
-from streaming.core.allowance import allowance_of
 from streaming.core.state import EngineState
 from streaming.core.stop import entries_closed_by
 from streaming.core.trading.effects import LadderChanged

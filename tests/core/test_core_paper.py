@@ -40,8 +40,9 @@ from streaming.core.ledger import currency_of, post
 from streaming.core.market import Side
 from streaming.core.orders import cloid_of
 from streaming.core.paper import paper_held
+from streaming.core.paper_book import PaperPosition
 from streaming.core.sizing import Sizing, size_entry
-from streaming.core.state import EngineState, PaperPosition
+from streaming.core.state import EngineState
 
 T = WARM_MS
 D = Decimal

@@ -75,47 +75,46 @@ def try_enter(
     if nonce is None:
         return False
     signal_id = signal_id_of(state.session.session_id, state.seq, coin, side)
-    cloid = cloid_of(state.session.session_id, signal_id, "entry")
-    action_id = take_action_id(state.live)
-    expires_ts_ms = state.ts_ns // NS_PER_MS + limits.actions.entry_expiry_ms
-    state.entered = Entered(
+    entered = state.entered = Entered(
         coin=coin,
         side=side,
         origin=origin,
         limit_px=limit_px,
         edge_bps=edge_bps,
         signal_id=signal_id,
-        cloid=cloid,
+        cloid=cloid_of(state.session.session_id, signal_id, "entry"),
         sz=sizing.sz,
-        action_id=action_id,
+        action_id=take_action_id(state.live),
         nonce=nonce,
-        expires_ts_ms=expires_ts_ms,
+        expires_ts_ms=state.ts_ns // NS_PER_MS + limits.actions.entry_expiry_ms,
     )
+    out.append(_action_of(state, market, entered))
+    return True
+
+
+def _action_of(state: EngineState, market: MarketState, entered: Entered) -> ActionDecided:
     ticket = OrderTicket(
-        coin=coin,
+        coin=entered.coin,
         asset_id=market.spec.asset_id,
-        cloid=cloid,
-        side=side,
-        limit_px=limit_px,
-        sz=sizing.sz,
+        cloid=entered.cloid,
+        side=entered.side,
+        limit_px=entered.limit_px,
+        sz=entered.sz,
         is_reduce_only=False,
         tif=Tif.IOC,
     )
-    out.append(
-        ActionDecided(
-            ts_ns=state.ts_ns,
-            mono_ns=state.mono_ns,
-            action_id=action_id,
-            kind="order",
-            orders=(ticket,),
-            cancels=(),
-            schedule_ts_ms=None,
-            nonce=nonce,
-            expires_ts_ms=expires_ts_ms,
-            may_add_risk=True,
-        )
+    return ActionDecided(
+        ts_ns=state.ts_ns,
+        mono_ns=state.mono_ns,
+        action_id=entered.action_id,
+        kind="order",
+        orders=(ticket,),
+        cancels=(),
+        schedule_ts_ms=None,
+        nonce=entered.nonce,
+        expires_ts_ms=entered.expires_ts_ms,
+        may_add_risk=True,
     )
-    return True
 
 
 def book_entry(

@@ -1,6 +1,6 @@
 """Leaving a position: one claim a market over all reasons, at full size, until flat.
 
-Rule 1: whoever asks first names the reason; while an order of the market is open nobody asks again (I-09).
+Rule 1: whoever asks first names the reason; while an order of the market may still act nobody asks again (I-09).
 Rule 2: an exit is reduce-only, the whole position, at the opposite touch with bounded slippage; when there is no touch
 it goes by the mark, and without that by the entry: an old price is better than staying (I-10).
 Rule 3: any terminal outcome releases the claim; what is left is tried again after a pause (F-114).
@@ -17,13 +17,16 @@ from streaming.core.market import Side
 from streaming.core.orders import cloid_of
 from streaming.core.rounding import floor_sz, round_px_toward_safe
 from streaming.core.state import EngineState, MarketState, TimerKind, schedule
-from streaming.core.trading.account import has_open_order
+from streaming.core.trading.account import open_orders_of
 from streaming.core.trading.action_budget import ActionKind, next_free_mono_ns, refusal
 from streaming.core.trading.dispatch import queue_order
 from streaming.core.trading.effects import LivePositionChanged
 from streaming.core.trading.exit_rules import ExitView, exit_reason
 from streaming.core.trading.model import LiveOrder, LivePosition, Tif
-from streaming.core.units import BPS, NS_PER_MS, ONE, ZERO
+from streaming.core.units import BPS, NS_PER_MS, NS_PER_S, ONE, ZERO
+
+FILLS_PATIENCE_NS = 5 * NS_PER_S
+"""How long an exit waits for the fills that an order of its market is known to have had."""
 
 
 def judge_exit(state: EngineState, market: MarketState, out: list[AnyOutput]) -> None:
@@ -83,7 +86,7 @@ def schedule_exit(state: EngineState, coin: str, due_mono_ns: int) -> None:
 def _try(state: EngineState, out: list[AnyOutput], coin: str, position: LivePosition) -> None:
     limits = state.limits
     retry_ns = state.mono_ns + limits.exits.retry_ms * NS_PER_MS
-    if has_open_order(state.live, coin):
+    if any(_is_waited_for(state, order) for order in open_orders_of(state.live, coin)):
         schedule_exit(state, coin, retry_ns)  # its end tries again as well; whichever comes first
         return
     if refusal(state.live.budget, limits.actions, state.mono_ns, ActionKind.REDUCE, 1):
@@ -126,6 +129,11 @@ def _try(state: EngineState, out: list[AnyOutput], coin: str, position: LivePosi
         ),
     )
     schedule_exit(state, coin, retry_ns)
+
+
+def _is_waited_for(state: EngineState, order: LiveOrder) -> bool:
+    # One that is over can not act any more. Its fills are on their way, and if they are not, staying would be worse.
+    return not order.is_over or state.mono_ns - order.answered_mono_ns < FILLS_PATIENCE_NS
 
 
 def _touch_px(market: MarketState, side: Side, position: LivePosition) -> Decimal:

@@ -157,6 +157,8 @@ def take_update(state: EngineState, out: list[AnyOutput], update: OrderUpdate) -
     if update.code is RefusalCode.UNKNOWN and _is_answer_due(state.live, order):
         return  # a bare `rejected`: only the answer says why (F-22), and without one the order is asked about
     taken_sz = update.original_sz - update.left_sz
+    if order.is_reduce_only and order.is_over:
+        return  # what it got is known better than an update can tell
     if order.is_reduce_only:
         taken_sz = min(taken_sz, order.applied_sz + _held_sz(state, order.coin))
     conclude(
@@ -194,10 +196,18 @@ def credit_fill(state: EngineState, out: list[AnyOutput], order: LiveOrder, fill
     return changed
 
 
-def release_exits(state: EngineState, out: list[AnyOutput], coin: str) -> None:
-    """Settle the exits of a market that went flat: a reduce-only order can have had no more than what was held."""
+def release_exits(state: EngineState, out: list[AnyOutput], coin: str = "", before_mono_ns: int | None = None) -> None:
+    """Settle exits that are over with the fills that they had: what an update says of a shrunk order is a bound.
+
+    Args:
+        state: The engine's state.
+        out: Where outputs go.
+        coin: A market that went flat: a reduce-only order can have had no more than what was held; empty for all.
+        before_mono_ns: All fills were read that the venue had at this time: only exits that were over by then.
+    """
     for order in list(state.live.orders.values()):
-        if order.coin == coin and order.is_reduce_only and order.is_over:
+        is_known = before_mono_ns is None or order.answered_mono_ns < before_mono_ns
+        if order.is_reduce_only and order.is_over and is_known and coin in {"", order.coin}:
             _store(state, out, msgspec.structs.replace(order, filled_sz=order.applied_sz))
 
 

@@ -17,6 +17,7 @@ from streaming.core.trading.doubts import look_for_fills
 from streaming.core.trading.effects import FillGapChecked, RecordBegan, TradingReadyChanged
 from streaming.core.trading.events import FillsRead, FillsReceived, FundingsReceived, TransfersReceived
 from streaming.core.trading.fills import apply_fill, credit_funding
+from streaming.core.trading.orders import release_exits
 from streaming.core.trading.questions import RETRY_MS, ask_account, ask_fills, ask_later, take_answer
 
 USER_CHANNELS = ("orderUpdates", "userFills", "userFundings", "userNonFundingLedgerUpdates")
@@ -90,6 +91,7 @@ def on_fills_read(state: EngineState, event: FillsRead, out: list[AnyOutput]) ->
     in_time = sorted(ours, key=lambda fill: (fill.venue_ts_ms, fill.tid))
     applied_count = sum(apply_fill(state, out, fill, "gap") for fill in in_time)
     look_for_fills(state, answer[0], ours)
+    release_exits(state, out, before_mono_ns=answer[0].asked_mono_ns)
     live.proof.is_fills_read = True
     is_proved = known_count + applied_count == len(ours) and all(tid in live.tids for tid in live.snapshot_tids)
     if applied_count or not live.is_fills_proved:
