@@ -20,7 +20,7 @@ peers: $(PEERS)  ## other people's clients for the interop suite and the benches
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .cache/peers/$*
 	$(BIN)/uv pip install --quiet --python .cache/peers/$*/bin/python --require-hashes -r $< && touch $@
 
-run: install  ## venue, sidecar and Dagster, two days of history judged, a rotation accepted; until Ctrl-C
+run: install  ## venue, sidecar and Dagster, two days of history judged, a rotation accepted, a hundred signed trades; until Ctrl-C
 	$(BIN)/hip3 up
 
 test: install peers  ## the whole suite
