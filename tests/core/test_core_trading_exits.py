@@ -260,3 +260,36 @@ def test_statuses_of_an_exit_follow_the_table() -> None:
     assert seen[:3] == ["intent", "sent", "filled"]
     assert all(left != right or left == "filled" for left, right in pairwise(seen))
     assert OrderStatus(seen[-1]) is OrderStatus.FILLED
+
+
+def test_f114_a_shrunk_exit_that_was_filled_in_part_and_reports_too_much_blocks_no_other() -> None:
+    desk = a_desk()
+    desk.enter()
+    desk.run(5_100)
+    action = desk.take_action()
+    desk.feed(desk.sent(action))
+    theirs = desk.foreign(COIN, Side.SELL, "0.25", direction="Settlement")  # told to nobody yet
+    desk.venue.plan = lambda _: ("filled", D("0.2"))
+    found = desk.execute(action)  # of 0.249 that it was shrunk to; the update speaks of 0.45
+    desk.feed(found.updates, found.fills, theirs)
+    assert desk.position().sz == D("0.049")
+    desk.venue.plan = lambda ticket: ("filled", ticket.sz)
+    desk.is_executing = True
+    desk.run(4_000)
+    assert not desk.live.positions
+    assert desk.latch == ""
+
+
+def test_f114_an_entry_whose_last_fills_never_come_does_not_keep_what_came_from_being_closed() -> None:
+    desk = a_desk()
+    desk.venue.parts = 2
+    desk.cross()
+    action = desk.take_action()
+    found = desk.execute(action)
+    desk.venue.fills.pop()
+    first = msgspec.structs.replace(found.fills, fills=found.fills.fills[:1])
+    desk.feed(desk.sent(action), found.answer, first)
+    desk.run(5_600)
+    (leaving,) = desk.actions
+    assert leaving.orders[0].is_reduce_only
+    assert leaving.orders[0].sz == desk.position().sz

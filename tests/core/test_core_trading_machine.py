@@ -323,9 +323,8 @@ class TradingMachine(RuleBasedStateMachine):
     def one_order_a_market(self) -> None:
         live = self.desk.live
         for coin in COINS:
-            entries = [o for o in live.orders.values() if o.coin == coin and not o.is_reduce_only]
-            exits = [o for o in live.orders.values() if o.coin == coin and o.is_reduce_only]
-            assert len(entries) + len(exits) <= 1, "I-09, I-10"
+            acting = [o for o in live.orders.values() if o.coin == coin and not o.is_over]
+            assert len(acting) <= 1, "I-09, I-10"
 
     @invariant()
     def exposure_is_bounded(self) -> None:
