@@ -401,3 +401,13 @@ def test_a_read_while_the_stream_is_away_judges_nothing() -> None:
     desk.run(6_000)
     assert desk.latch == ""
     assert desk.live.cash == desk.venue.cash
+
+
+def test_i12_a_reset_takes_over_no_read_of_before_our_own_fill() -> None:
+    desk = a_desk(COIN, OTHER)
+    desk.enter(COIN)
+    desk.feed(desk.foreign(OTHER, Side.BUY, "0.2"))
+    assert desk.latch.startswith("foreign_activity")
+    outputs = desk.reset()
+    assert not of_type(outputs, LivePositionChanged)
+    assert set(desk.live.positions) == {COIN, OTHER}

@@ -81,6 +81,8 @@ class AccountProof(msgspec.Struct, kw_only=True):
     """Dex → cash of the last judged read, until two agree."""
     accounts: tuple[DexAccount, ...] = ()
     """The last judged read: what an operator's reset takes over."""
+    fill_count: int = 0
+    """`LiveAccount.fill_count` then: a read of before a fill says nothing about what is held now."""
 
 
 class LiveAccount(msgspec.Struct, kw_only=True):
@@ -103,6 +105,8 @@ class LiveAccount(msgspec.Struct, kw_only=True):
     fills_from_ts_ms: int = 0
     """Fills before this are none of ours to count; 0 until the first connection."""
     last_fill_ts_ms: int = 0
+    fill_count: int = 0
+    """Fills applied in this session."""
     cash_from_ts_ms: dict[str, int] = {}
     """Dex → venue time of the read that gave its start: money that moved until then is in it."""
     money_keys: dict[str, int] = {}

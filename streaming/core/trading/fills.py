@@ -54,6 +54,7 @@ def apply_fill(state: EngineState, out: list[AnyOutput], fill: VenueFill, source
     if not know_tid(live, fill.tid, fill.venue_ts_ms):
         return False
     live.change_count += 1
+    live.fill_count += 1
     order = known_order(live, fill.cloid)
     reason = order.reason if order is not None else _reason_of(fill)
     position = live.positions.get(fill.coin)

@@ -54,10 +54,12 @@ def on_account_read(state: EngineState, event: AccountRead, out: list[AnyOutput]
 
 
 def adopt_positions(state: EngineState, out: list[AnyOutput]) -> None:
-    """Take over what the venue last said twice: an operator has looked and reset the latch."""
+    """Take over what the venue said twice and no fill has changed since: an operator has looked and reset the latch."""
     live = state.live
     restart_cash(state, out)
-    for account in live.proof.accounts:
+    proof = live.proof
+    is_said = bool(proof.signature) and proof.signature_count >= AGREEING_COUNT and proof.fill_count == live.fill_count
+    for account in proof.accounts if is_said else ():
         theirs = {position.coin: position for position in account.positions}
         for coin in state.markets:
             if dex_of(coin) == account.dex:
@@ -118,6 +120,7 @@ def _judge(
     proof.signature_count += 1
     proof.signature = signature
     proof.accounts = event.accounts
+    proof.fill_count = state.live.fill_count
     if not signature:
         proof.is_proved = proof.is_proved or (
             proof.signature_count >= AGREEING_COUNT and all(a.dex in state.live.cash for a in event.accounts)
