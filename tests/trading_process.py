@@ -37,6 +37,7 @@ LIVELY = ("xyz:EPSILON", "xyz:ZETA", "xyz:ETA", "xyz:THETA")
 """Markets whose oracle jumps by itself, every five seconds or so, and is followed by the makers."""
 SHIFT_BPS = 30.0
 """Above the threshold of a market in growth mode, below what gate 2 takes for a divergence."""
+_USDC = "USDC:0x6d1e7cde53ba9467b783cb7c530ce054"
 _MARKET = """
 [[markets]]
 coin = "{coin}"
@@ -44,7 +45,7 @@ sz_decimals = 3
 leverage_max = 10
 is_growth_mode = true
 session = "crypto"
-px = 1000.0
+px = 1040.0
 spread_bps = 0.5
 touch_usd = 40e3
 depth_usd = 400e3
@@ -62,7 +63,7 @@ oracle_noise_bps = 0.0
 slow_ratio = 1.0
 slow_delay_s = 1.5
 basis_bps = 0.0
-bbo_rate_s = 8.0
+bbo_rate_s = 4.0
 """
 _SCENARIO = """
 name = "still"
@@ -145,12 +146,19 @@ class SimVenue:
 
     def approve(self, master: Wallet, agent: Wallet, name: str = "hip3") -> None:
         """Let an agent sign for an account."""
+        self._sign(master, type="approveAgent", agentAddress=agent.address, agentName=name)
+
+    def send(self, master: Wallet, source_dex: str, target_dex: str, usd: str) -> None:
+        """Move money of an account from one dex to another, as its owner does."""
+        self._sign(
+            master, type="sendAsset", destination=master.address, sourceDex=source_dex, destinationDex=target_dex,
+            token=_USDC, amount=usd, fromSubAccount="",
+        )  # fmt: skip
+
+    def _sign(self, master: Wallet, **action: Json) -> None:
         nonce = max(time.time_ns() // NS_PER_MS, master.next_nonce())
-        action = {
-            "type": "approveAgent", "signatureChainId": "0x66eee", "hyperliquidChain": "Testnet",
-            "agentAddress": agent.address, "agentName": name, "nonce": nonce,
-        }  # fmt: skip
-        status, body = request("POST", self.url + "/exchange", master.sign_user(action, nonce))
+        head = {"signatureChainId": "0x66eee", "hyperliquidChain": "Testnet", "nonce": nonce}
+        status, body = request("POST", self.url + "/exchange", master.sign_user(action | head, nonce))
         assert (status, body["status"]) == (200, "ok"), body
 
     def positions(self, user: str) -> dict[str, Decimal]:
