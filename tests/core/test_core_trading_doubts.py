@@ -161,7 +161,9 @@ def prove_step(
             if is_agreeing:
                 events = [answer if is_venue_time_past else at_venue_time(answer, venue_ms(6_000))]
             else:
-                events = [desk.fail(query)]
+                desk.venue.positions[COIN], desk.venue.entry_ntl[COIN] = D("0.3"), D(30)
+                events = [desk.truth(query)]
+                desk.venue.positions.clear()
         desk.feed(*events)
 
 

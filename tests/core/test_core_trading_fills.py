@@ -302,6 +302,12 @@ def test_money_of_before_our_first_read_of_the_account_is_not_booked_again(what:
     assert desk.live.is_ready
     assert desk.latch == ""
     assert desk.live.cash["xyz"] == D(997)
+    desk.lose()
+    desk.at_ms += 100
+    desk.connect()
+    desk.run(12_000)
+    assert desk.latch == ""
+    assert desk.live.cash["xyz"] == D(997)
 
 
 def test_slices_of_an_exit_reduce_cost_in_proportion_and_nothing_is_left_over() -> None:

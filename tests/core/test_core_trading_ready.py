@@ -411,3 +411,19 @@ def test_i12_a_reset_takes_over_no_read_of_before_our_own_fill() -> None:
     outputs = desk.reset()
     assert not of_type(outputs, LivePositionChanged)
     assert set(desk.live.positions) == {COIN, OTHER}
+
+
+def test_answers_that_come_after_the_connection_was_lost_prove_and_judge_nothing() -> None:
+    desk = Desk()
+    desk.is_answering = False
+    desk.connect()
+    fills = desk.asked(FillsAsked)
+    desk.lose()
+    desk.feed(desk.truth(fills))
+    assert not desk.live.is_fills_proved
+    ready = a_desk()
+    ready.is_answering = False
+    ready.run(6_000)
+    account = ready.asked(AccountAsked)
+    ready.lose()
+    assert not of_type(ready.feed(ready.truth(account)), AccountChecked)
