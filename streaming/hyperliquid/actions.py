@@ -155,6 +155,7 @@ class ApproveAgent(msgspec.Struct, frozen=True, gc=False, rename="camel", tag_fi
     nonce: int
 
 
+_BUY: Final = Side.BUY  # an enum's members are found by a slow way
 _ORDER_TYPES: Final[Mapping[str, OrderType]] = {tif: OrderType(Limit(tif)) for tif in ("Ioc", "Gtc", "Alo")}
 
 
@@ -187,7 +188,7 @@ def order_item(
         raise ActionError(f"tif: expected one of {', '.join(_ORDER_TYPES)}")
     if cloid is not None and _CLOID(cloid) is None:
         raise ActionError("cloid: expected 0x and 32 lower-case hex digits")
-    is_buy = side is Side.BUY
+    is_buy = side is _BUY
     return OrderItem(asset_id, is_buy, _number("px", px), _number("sz", sz), is_reduce_only, order_type, cloid)
 
 
@@ -297,7 +298,7 @@ def post_frame(request_id: int, body: bytes) -> bytes:
 
 def _number(name: str, value: Decimal) -> str:
     text = wire_number(value)
-    if not is_positive_decimal(text):
+    if is_positive_decimal(text) is None:
         raise ActionError(f"{name}: expected a number > 0, < 1e10 and of at most 8 decimals")
     return text
 

@@ -83,7 +83,8 @@ class Executor:
 
     def perform(self, action: ActionDecided) -> None:
         """Sign and send one action that was written down."""
-        check(action.may_add_risk or all(order.is_reduce_only for order in action.orders), "I-18", id=action.action_id)
+        if not action.may_add_risk:
+            check(all(order.is_reduce_only for order in action.orders), "I-18", id=action.action_id)
         pass_crash_point(AFTER_INTENT_WRITTEN)
         signer = self._signer
         reason = self._reason_against(action)

@@ -25,9 +25,9 @@ def wire_action(decided: ActionDecided) -> Action:
     try:
         match decided.kind:
             case "order":
-                return order_action(tuple([_order(ticket) for ticket in decided.orders]))
+                return order_action(tuple(map(_order, decided.orders)))
             case "cancel":
-                return cancel_by_cloid_action(tuple([_cancel(ticket) for ticket in decided.cancels]))
+                return cancel_by_cloid_action(tuple(map(_cancel, decided.cancels)))
             case "schedule_cancel":
                 return ScheduleCancelAction(decided.schedule_ts_ms)
             case _:

@@ -10,7 +10,11 @@ from typing_extensions import override
 from streaming.shell.feed.transport import CONNECT_TIMEOUT_S, FRAME_BYTES_MAX, Callbacks, not_sent
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from picows.picows import WSCloseHandshake
+
+_TEXT = WSMsgType.TEXT  # an enum's members are found by a slow way
 
 
 class PicowsTransport(WSListener):
@@ -20,12 +24,14 @@ class PicowsTransport(WSListener):
         """Hold nothing until `connect`."""
         self._transport: WSTransport | None = None
         self._callbacks: Callbacks | None = None
+        self._on_frame: Callable[[bytes], None] = _ignored
         self._fragments = bytearray()
         self._reason = "connection_ended"
 
     async def connect(self, url: str, callbacks: Callbacks) -> None:
         """Open the connection; raises `NotSent` if it can not be opened."""
         self._callbacks = callbacks
+        self._on_frame = callbacks.on_frame
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 await ws_connect(
@@ -41,7 +47,7 @@ class PicowsTransport(WSListener):
     def send(self, frame: bytes) -> None:
         """Queue one text frame; a frame after the end of the connection is dropped."""
         if self._transport is not None and not self._transport.is_disconnected:
-            self._transport.send(WSMsgType.TEXT, frame)
+            self._transport.send(_TEXT, frame)
 
     def abort(self) -> None:
         """End the connection without waiting; `on_close` follows."""
@@ -67,9 +73,9 @@ class PicowsTransport(WSListener):
         kind = frame.msg_type
         if transport.is_close_frame_sent or self._reason == "frame_too_large":
             return  # picows goes on parsing after a frame it refused; nothing behind that one can be trusted
-        if kind is WSMsgType.TEXT and frame.fin:
-            self._deliver(frame.get_payload_as_bytes())
-        elif kind in {WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION}:
+        if kind is _TEXT and frame.fin:
+            self._on_frame(frame.get_payload_as_bytes())
+        elif kind in {_TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION}:
             self._join(transport, frame)
         elif kind is WSMsgType.CLOSE:
             self._reason = f"closed_{frame.get_close_code().value}"
@@ -85,10 +91,6 @@ class PicowsTransport(WSListener):
         if self._callbacks is not None:
             self._callbacks.on_close(self._reason)
 
-    def _deliver(self, raw: bytes) -> None:
-        if self._callbacks is not None:
-            self._callbacks.on_frame(raw)
-
     def _join(self, transport: WSTransport, frame: WSFrame) -> None:
         self._fragments += frame.get_payload_as_memoryview()
         if len(self._fragments) > FRAME_BYTES_MAX:
@@ -98,4 +100,8 @@ class PicowsTransport(WSListener):
         elif frame.fin:
             whole = bytes(self._fragments)
             self._fragments.clear()
-            self._deliver(whole)
+            self._on_frame(whole)
+
+
+def _ignored(_: bytes) -> None:
+    """Stand in until `connect`."""
