@@ -13,20 +13,23 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
+from hashlib import sha256
 from pathlib import Path
+from threading import Thread
 from typing import Any, TypeVar
 
 import msgspec
 from children import HIP3, Running, running
 from sim_requests import Wallet
 
-from streaming.contracts.control import StatusView
+from streaming.contracts.control import MarketStatusView, StatusView
 from streaming.contracts.paths import journal_folder
 from streaming.contracts.rotation import RotationDoc, RotationMarket, encode_rotation
 from streaming.core.effects import GatesEvaluated
 from streaming.core.trading.effects import LiveFillApplied, LiveOrderChanged
 from streaming.core.trading.model import LiveOrder, OrderStatus
 from streaming.core.units import NS_PER_MS, NS_PER_S
+from streaming.hyperliquid.signing import address_of_key
 from streaming.shell.journal.format import OutputsRecord
 from streaming.shell.journal.reader import list_sessions, read_session
 
@@ -37,6 +40,8 @@ LIVELY = ("xyz:EPSILON", "xyz:ZETA", "xyz:ETA", "xyz:THETA")
 """Markets whose oracle jumps by itself, every five seconds or so, and is followed by the makers."""
 SHIFT_BPS = 30.0
 """Above the threshold of a market in growth mode, below what gate 2 takes for a divergence."""
+CALM_RATIO = Decimal("0.0002")
+"""Below this distance of oracle and mid an episode is over and the next may begin."""
 _USDC = "USDC:0x6d1e7cde53ba9467b783cb7c530ce054"
 _MARKET = """
 [[markets]]
@@ -46,7 +51,7 @@ leverage_max = 10
 is_growth_mode = true
 session = "crypto"
 px = 1040.0
-spread_bps = 0.5
+spread_bps = {spread_bps}
 touch_usd = 40e3
 depth_usd = 400e3
 vol_bps = 0.0
@@ -116,6 +121,12 @@ class SimVenue:
         assert status == 201, body
         return int(body["number"])
 
+    def clear_all_but(self, kind: str) -> None:
+        """Switch off every fault that is not of a kind."""
+        for fault in self.faults():
+            if fault["kind"] != kind:
+                self.clear(int(fault["number"]))
+
     def happen(self, kind: str, **spec: Json) -> None:
         """Let an event happen, and wait until it has."""
         number = self.switch(kind, **spec)
@@ -183,11 +194,20 @@ class SimVenue:
 
 @contextmanager
 def sim_venue(
-    folder: Path, coins: Sequence[str] = COINS, lively: Sequence[str] = (), *, is_limited: bool = False
+    folder: Path,
+    coins: Sequence[str] = COINS,
+    lively: Sequence[str] = (),
+    wide: Sequence[str] = (),
+    *,
+    is_limited: bool = False,
 ) -> Iterator[SimVenue]:
-    """Run a venue of still markets, and of some that jump by themselves; without limits it answers any number."""
-    markets = [_MARKET.format(coin=coin, jump_rate_h=0.0) for coin in coins]
-    markets += [_MARKET.format(coin=coin, jump_rate_h=720.0) for coin in lively]
+    """Run a venue of still markets, of some that jump by themselves, and some with a wide spread.
+
+    Without limits it answers any number of requests.
+    """
+    markets = [_MARKET.format(coin=coin, jump_rate_h=0.0, spread_bps=0.5) for coin in coins]
+    markets += [_MARKET.format(coin=coin, jump_rate_h=720.0, spread_bps=0.5) for coin in lively]
+    markets += [_MARKET.format(coin=coin, jump_rate_h=0.0, spread_bps=30.0) for coin in wide]
     scenario = folder / "still.toml"
     scenario.write_text(_SCENARIO.format(markets="".join(markets), is_limited=str(is_limited).lower()))
     with running("venue", "--port", "0", "--scenario", str(scenario)) as child:
@@ -214,8 +234,12 @@ class Desk:
 
     @staticmethod
     def _wallet() -> Wallet:
+        """Return a wallet whose key looks like one: a small number would be found in every file."""
         Desk._count += 1
-        return Wallet(Desk._count)
+        wallet = Wallet(1)
+        wallet.key = sha256(str(Desk._count).encode()).digest()
+        wallet.address = address_of_key(wallet.key)
+        return wallet
 
     @property
     def user(self) -> str:
@@ -247,6 +271,7 @@ class Desk:
             finally:
                 if child.process.poll() is None:
                     child.process.send_signal(signal.SIGKILL)
+                trader.log_text()  # the pipe is closed once its reader has ended
 
     @contextmanager
     def trading(self, *, environment: dict[str, str] | None = None) -> Iterator["Trader"]:
@@ -291,6 +316,13 @@ class Desk:
         assert sorted(ours) == sorted(fill["tid"] for fill in self.venue.fills(self.user))
 
 
+def _is_calm(market: MarketStatusView) -> bool:
+    oracle_px, bid_px, ask_px = market.oracle_px, market.bid_px, market.ask_px
+    if oracle_px is None or bid_px is None or ask_px is None:
+        return False
+    return abs(oracle_px * 2 - bid_px - ask_px) <= CALM_RATIO * bid_px * 2
+
+
 class Trader:
     """A running sidecar that trades for a desk."""
 
@@ -298,6 +330,24 @@ class Trader:
         self.desk = desk
         self.child = child
         self.venue = desk.venue
+        self._lines: list[str] = []
+        self._reader = Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        # As journald would: a pipe that nobody reads is a fault of its own (F-74).
+        assert self.child.process.stderr is not None
+        self._lines.extend(self.child.process.stderr)
+
+    def log_text(self) -> str:
+        """Return the log of a sidecar that has ended."""
+        self.child.process.wait(15)
+        self._reader.join(5)
+        return "".join(self._lines)
+
+    def log(self) -> list[dict[str, Json]]:
+        """Return the log lines of a sidecar that has ended."""
+        return [json.loads(line) for line in self.log_text().splitlines() if line.startswith("{")]
 
     def post(self, path: str, body: Json, method: str = "POST", **headers: str) -> tuple[int, Json]:
         token = (self.desk.root / "w" / "control" / "token").read_text().strip()
@@ -356,7 +406,7 @@ class Trader:
         view, desk = self.status(), self.desk
         lines = [f"stopped by {view.stop_reason}, closed by {view.entries_closed_by}, {view.trading}"]
         lines += [f"{m.coin} {m.state} {m.blocking_gates} {m.bid_px} {m.ask_px} {m.oracle_px}" for m in view.markets]
-        lines += [f"signal {s.coin} blocked by {s.blocked_by}" for s in desk.outputs(GatesEvaluated)[-3:]]
+        lines += [f"signal {s.coin} blocked by {s.blocked_by}" for s in desk.outputs(GatesEvaluated)[-10:]]
         lines += [f"{o.coin} {o.reason} {desk.statuses(o.cloid)} {o.text}" for o in desk.our_orders().values()][-3:]
         return "\n".join(lines)
 
@@ -378,11 +428,7 @@ class Trader:
 
         def is_calm() -> bool:
             found = {market.coin: market for market in self.status().markets}
-            prices = [(found[coin].oracle_px, found[coin].bid_px, found[coin].ask_px) for coin in coins or (ALPHA,)]
-            return all(
-                oracle is not None and bid is not None and ask is not None and bid <= oracle <= ask
-                for oracle, bid, ask in prices
-            )
+            return all(_is_calm(found[coin]) for coin in coins or (ALPHA,))
 
         until(is_calm, what="until calm", why=self.told)
 

@@ -97,7 +97,7 @@ def test_trading_stop_f67_policy_leave_says_what_is_left(make_desk: Callable[...
         trader.enter()
         code, seconds = end_with(trader, signal.SIGTERM)
         assert (code, seconds < END_S_MAX) == (7, True)
-        [left] = [line for line in trader.child.log() if line["event"] == "position_left"]
+        [left] = [line for line in trader.log() if line["event"] == "position_left"]
         assert ALPHA in str(left["positions"])
     assert desk.venue.positions(desk.user)[ALPHA] > 0
     assert len(desk.venue.orders(desk.user)) == 1, "nothing was sent at the end"
@@ -109,7 +109,7 @@ def test_trading_stop_f67_position_that_can_not_be_closed_is_left_with_a_code(de
         venue.switch("pull", users=[desk.user])
         code, seconds = end_with(trader, signal.SIGTERM)
         assert (code, seconds < END_S_MAX) == (7, True)
-        assert any(line["event"] == "position_left" for line in trader.child.log())
+        assert any(line["event"] == "position_left" for line in trader.log())
     assert len(desk.exits()) >= 3, "it tried again"
 
 
@@ -121,4 +121,4 @@ def test_trading_stop_f68_second_signal_only_shortens_the_waits(desk: Desk, venu
         until(lambda: trader.status().trading.is_flattening)
         code, seconds = end_with(trader, signal.SIGTERM)
         assert (code, seconds < SHORTENED_S_MAX) == (7, True)
-        assert any(line["event"] == "position_left" for line in trader.child.log())
+        assert any(line["event"] == "position_left" for line in trader.log())
