@@ -17,6 +17,7 @@ from streaming.core.readiness import progress, request_reconnect
 from streaming.core.spread import shock_ratio_of
 from streaming.core.state import EngineState, MarketState, Readiness
 from streaming.core.trading.exits import judge_exit
+from streaming.core.trading.fills import report_losses
 from streaming.core.trading.losses import oracle_moved
 from streaming.core.trigger import set_triggers
 from streaming.core.units import NS_PER_MS, quantize_ewma
@@ -85,13 +86,8 @@ def on_ctx(state: EngineState, event: CtxUpdated, out: list[AnyOutput]) -> None:
     oracle_px = event.oracle_px
     is_oracle_led = False
     if previous is None or previous.oracle_px != oracle_px:
-        if previous is not None:
-            is_oracle_led = True
-            oracle_moved(
-                state.live.losses, event.coin, previous.oracle_px, oracle_px, state.mono_ns, state.limits.losses
-            )
-        market.oracle_mono_ns = state.mono_ns
-        set_triggers(market, oracle_px)
+        is_oracle_led = previous is not None
+        _step_oracle(state, market, previous, oracle_px, out)
     if market.readiness is not _READY:
         market.has_ctx = True
         progress(state, market, out)
@@ -107,6 +103,18 @@ def on_ctx(state: EngineState, event: CtxUpdated, out: list[AnyOutput]) -> None:
     if mid_px is not None and mid_px + mid_px == bid_px + ask_px:
         market.confirmation_mono_ns = state.mono_ns
     judge(state, market, out, (bid_px, ask_px), oracle_px, is_ctx=True, is_oracle_led=is_oracle_led)
+
+
+def _step_oracle(
+    state: EngineState, market: MarketState, previous: CtxUpdated | None, oracle_px: Decimal, out: list[AnyOutput]
+) -> None:
+    market.oracle_mono_ns = state.mono_ns
+    set_triggers(market, oracle_px)
+    losses, limits = state.live.losses, state.limits.losses
+    if previous is not None and oracle_moved(
+        losses, market.spec.coin, previous.oracle_px, oracle_px, state.mono_ns, limits
+    ):
+        report_losses(state, out)
 
 
 def on_book(state: EngineState, event: BookUpdated, out: list[AnyOutput]) -> None:

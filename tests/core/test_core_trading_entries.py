@@ -444,3 +444,18 @@ def test_a_specs_version_is_that_of_the_moment_of_the_decision() -> None:
     desk = a_desk(COIN)
     desk.cross()
     assert desk.orders()[0].spec_version == a_spec(COIN).spec_version
+
+
+def test_f40_a_market_at_its_cap_refuses_once_gets_a_pause_and_stops_nothing() -> None:
+    desk = a_desk()
+    desk.venue.plan = refuse(RefusalCode.OI_CAP)
+    desk.cross()
+    desk.complete()
+    assert desk.latch == ""
+    desk.calm()
+    outputs = desk.cross()
+    assert "reentry_cooldown" in blocked_by(outputs)
+    desk.calm()
+    desk.run(61_000)
+    desk.cross()
+    assert desk.take_action().may_add_risk

@@ -197,7 +197,7 @@ def test_f43_with_every_answer_a_refusal_the_exits_go_on_at_a_bounded_rate() -> 
         desk.actions = []
         desk.run(100)
     assert desk.latch == "agent_refused: not you"
-    assert 10 <= tried <= 21
+    assert 2 <= tried <= 4  # the agent may be approved again; until then every try is only a request less
     assert desk.position().sz == D("0.499")
 
 

@@ -122,6 +122,8 @@ class LiveAccount(msgspec.Struct, kw_only=True):
     """Cloids of entries that wait for the next batch."""
     is_batch_timed: bool = False
     rejection_weight: int = 0
+    is_agent_refused: bool = False
+    """The venue does not take our signature any more: what is held can not be closed by us (F-43)."""
     nonce_refusal_count: int = 0
     may_schedule_cancel: bool = True
     """The venue takes `scheduleCancel` from this account, as far as we know."""

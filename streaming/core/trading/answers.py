@@ -16,10 +16,12 @@ from streaming.core.trading.account import ActionUnderWay
 from streaming.core.trading.action_budget import answered, limit_hit
 from streaming.core.trading.dispatch import end_action
 from streaming.core.trading.events import ActionAnswered, ActionNotSent, ActionOutcomeUnknown, ActionSent
+from streaming.core.trading.fills import report_losses
+from streaming.core.trading.losses import market_refused
 from streaming.core.trading.model import ActionStatus, LiveOrder, OrderStatus, Tif
 from streaming.core.trading.nonce import raise_floor, raise_floor_by_venue
 from streaming.core.trading.orders import change, conclude, doubt, forget_action, queue_cancel, rest
-from streaming.core.trading.refusal import AUTH_CODES, NONCE_CODES, RefusalCode, weight_of
+from streaming.core.trading.refusal import AUTH_CODES, MARKET_CODES, NONCE_CODES, RefusalCode, weight_of
 from streaming.core.units import NS_PER_MS, ZERO
 
 NONCE_REFUSAL_COUNT_MAX = 2
@@ -147,6 +149,9 @@ def _answer_orders(state: EngineState, out: list[AnyOutput], action: ActionUnder
         found = state.live.orders.get(cloid)
         if found is not None:
             _answer_order(state, out, found, status)
+            if status.code in MARKET_CODES and not found.is_reduce_only:
+                market_refused(state.live.losses, found.coin, state.mono_ns, state.limits.losses)
+                report_losses(state, out)
         if event.code is RefusalCode.NONE:
             _count_refusal(state, out, status.code, status.text)
 
@@ -195,10 +200,12 @@ def _action_refused(state: EngineState, out: list[AnyOutput], code: RefusalCode,
 def _count_refusal(state: EngineState, out: list[AnyOutput], code: RefusalCode, text: str) -> None:
     live = state.live
     if code in AUTH_CODES:
+        live.is_agent_refused = True
         set_latch(state, out, reason=f"agent_refused: {text}"[:200], operator="engine")
         return
     weight = 0 if code is RefusalCode.NONE else weight_of(code)
     if code is RefusalCode.NONE:
+        live.is_agent_refused = False
         live.rejection_weight = 0
     live.rejection_weight += weight
     if live.rejection_weight >= state.limits.actions.rejection_count_max:

@@ -23,6 +23,7 @@ from streaming.core.trading.dispatch import queue_order
 from streaming.core.trading.effects import LivePositionChanged
 from streaming.core.trading.exit_rules import ExitView, exit_reason
 from streaming.core.trading.model import LiveOrder, LivePosition, Tif
+from streaming.core.trading.orders import exit_retry_mono_ns
 from streaming.core.units import BPS, NS_PER_MS, NS_PER_S, ONE, ZERO
 
 FILLS_PATIENCE_NS = 5 * NS_PER_S
@@ -85,7 +86,7 @@ def schedule_exit(state: EngineState, coin: str, due_mono_ns: int) -> None:
 
 def _try(state: EngineState, out: list[AnyOutput], coin: str, position: LivePosition) -> None:
     limits = state.limits
-    retry_ns = state.mono_ns + limits.exits.retry_ms * NS_PER_MS
+    retry_ns = exit_retry_mono_ns(state)
     if any(_is_waited_for(state, order) for order in open_orders_of(state.live, coin)):
         schedule_exit(state, coin, retry_ns)  # its end tries again as well; whichever comes first
         return

@@ -78,10 +78,22 @@ def cost_booked(state: LossState, coin: str, pnl_usd: Decimal, now_ts_ns: int, l
 
 def oracle_moved(
     state: LossState, coin: str, previous_px: Decimal, px: Decimal, now_mono_ns: int, limits: LossLimits
-) -> None:
-    """Note one step of the oracle; one that is too large closes the market for entries for a while (F-47)."""
-    if abs(px - previous_px) * BPS > limits.oracle_jump_bps_max * previous_px:
-        state.oracle_jump_until_mono_ns[coin] = now_mono_ns + limits.oracle_jump_cooldown_ms * NS_PER_MS
+) -> bool:
+    """Take one step of the oracle; one that is too large closes the market for entries for a while (F-47).
+
+    Returns:
+        Whether it was too large.
+    """
+    if abs(px - previous_px) * BPS <= limits.oracle_jump_bps_max * previous_px:
+        return False
+    state.oracle_jump_until_mono_ns[coin] = now_mono_ns + limits.oracle_jump_cooldown_ms * NS_PER_MS
+    return True
+
+
+def market_refused(state: LossState, coin: str, now_mono_ns: int, limits: LossLimits) -> None:
+    """Take a refusal that says the market takes no risk now: no entry there for as long as after an oracle jump."""
+    until_mono_ns = now_mono_ns + limits.oracle_jump_cooldown_ms * NS_PER_MS
+    state.reentry_until_mono_ns[coin] = max(state.reentry_until_mono_ns.get(coin, 0), until_mono_ns)
 
 
 def entry_blocks(state: LossState, coin: str, now_ts_ns: int, now_mono_ns: int, limits: LossLimits) -> tuple[str, ...]:

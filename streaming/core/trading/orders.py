@@ -143,6 +143,16 @@ def queue_cancel(state: EngineState, order: LiveOrder) -> None:
         state.must_settle = True
 
 
+UNMANAGED_RETRY_MS = 5_000
+"""While the venue refuses our agent an exit is only tried now and then: the master may approve it again (F-43)."""
+
+
+def exit_retry_mono_ns(state: EngineState) -> int:
+    """Return when an exit that did not close its position is tried again."""
+    retry_ms = UNMANAGED_RETRY_MS if state.live.is_agent_refused else state.limits.exits.retry_ms
+    return state.mono_ns + retry_ms * NS_PER_MS
+
+
 def take_update(state: EngineState, out: list[AnyOutput], update: OrderUpdate) -> None:
     """Take a status that the stream or a query reports; unknown cloids are not ours to judge."""
     order = state.live.orders.get(update.cloid)
@@ -271,5 +281,4 @@ def _try_again(state: EngineState, coin: str) -> None:
     if position is not None:
         number = state.timer_count + 1
         state.live.exit_timers[coin] = number
-        due_ns = state.mono_ns + state.limits.exits.retry_ms * NS_PER_MS
-        schedule(state, due_ns, TimerKind.LIVE_EXIT, coin, number)
+        schedule(state, exit_retry_mono_ns(state), TimerKind.LIVE_EXIT, coin, number)

@@ -70,12 +70,25 @@ BENIGN = frozenset(
         RefusalCode.MIN_NOTIONAL,
         RefusalCode.NO_LIQUIDITY,
         RefusalCode.UNKNOWN_ORDER,
+        RefusalCode.OI_CAP,
         RefusalCode.CANCELED,
         RefusalCode.SCHEDULED_CANCEL,
         RefusalCode.SELF_TRADE,
     }
 )
 """Counted towards nothing."""
+
+MARKET_CODES = frozenset(
+    {
+        RefusalCode.OI_CAP,
+        RefusalCode.OI_TOO_QUICK,
+        RefusalCode.FAR_FROM_ORACLE,
+        RefusalCode.POST_ONLY_WINDOW,
+        RefusalCode.HALTED,
+        RefusalCode.DELISTED,
+    }
+)
+"""The market takes no risk now: no entry there for a while (F-40)."""
 
 AUTH_CODES = frozenset({RefusalCode.AUTH, RefusalCode.SIGNATURE, RefusalCode.VAULT})
 """We may not sign for this account (any more): the first one sets the stop latch (F-43)."""
