@@ -13,6 +13,7 @@ from trading_process import ALPHA, Desk, SimVenue, Trader, sim_venue, until
 from streaming.core.effects import ConnectionChanged, GateChanged, GatesEvaluated, GateStatus
 from streaming.core.trading.effects import LiveFillApplied, LiveOrderChanged, MarketStopChanged
 from streaming.core.trading.model import LiveOrder, OrderStatus
+from streaming.core.units import NS_PER_S
 
 GATES = ("oracle_fresh", "mark_mid_divergence", "spread_shock", "oi_cap", "param_change", "halt", "no_bbo_update")
 """Those whose cause ends by itself: all but the last of the table."""
@@ -133,9 +134,9 @@ def test_trading_gates_trip_flat_without_an_entry_and_recover(drilled: Desk, gat
     entries = [order for order in orders_of(drilled, coin) if not order.is_reduce_only]
     assert entries, "it trades again"
     assert all(order.decided_ts_ns > passed.ts_ns for order in entries), "and did not while the gate blocked"
-    signals = [s for s in blocked_signals(drilled) if s.coin == coin and first.ts_ns <= s.ts_ns < passed.ts_ns]
-    assert all(gate in signal.blocked_by for signal in signals)
-    assert signals or gate in {"oracle_fresh", "halt"}, "nothing could signal there"
+    blockers = [s.blocked_by for s in blocked_signals(drilled) if s.coin == coin and s.ts_ns < passed.ts_ns]
+    assert all(gate in names for names in blockers)
+    assert blockers or gate in {"oracle_fresh", "halt"}, "nothing could signal there"
 
 
 @pytest.mark.parametrize("gate", GATES)
@@ -154,7 +155,7 @@ def test_trading_gates_in_a_position_let_exits_go_at_full_size(drilled: Desk, ga
     assert exits[0].sz == entry.applied_sz
     assert exits[-1].status is OrderStatus.FILLED
     assert (exits[0].reason == f"gate_{gate}") is (gate in SHRINKING)
-    assert exits[0].decided_ts_ns >= tripped.ts_ns
+    assert exits[0].decided_ts_ns >= tripped.ts_ns - NS_PER_S, "what changed is told once a second"
 
 
 @pytest.mark.parametrize("gate", sorted(STOPPING))
@@ -206,12 +207,11 @@ def test_trading_gates_time_regression_stops_until_the_connection_is_another_one
 
 
 def regress(trader: Trader) -> None:
-    """Let venue time go back an hour on one channel until the sidecar has another connection."""
+    """Let venue time go back an hour in one frame, and wait until the sidecar has another connection."""
     generation = trader.status().generation
     past = {"offset_ms": -3_600_000}
-    number = trader.venue.switch("time", channels=["bbo"], coins=[ALPHA], parameters=past)
+    trader.venue.switch("time", channels=["bbo"], coins=[ALPHA], count=1, parameters=past)
     until(lambda: trader.status().generation > generation, what="until reconnected", why=trader.told)
-    trader.venue.clear(number)
 
 
 def reconnected_ts_ns(desk: Desk) -> int:
