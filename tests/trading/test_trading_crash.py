@@ -8,6 +8,7 @@ import pytest
 from children import hip3
 from trading_process import ALPHA, Desk, Trader, until
 
+from streaming.core.trading.effects import ActionDecided
 from streaming.core.trading.model import OrderStatus
 from streaming.shell.process.crashpoint import AFTER_INTENT_WRITTEN, AFTER_SEND, VARIABLE
 
@@ -22,19 +23,24 @@ def die_in_entry(desk: Desk, point: str) -> None:
         assert trader.child.process.wait(10) == DIED
 
 
+def intended_cloid(desk: Desk) -> str:
+    """Return the one order that was written down before anything left (I-02)."""
+    [intent] = [ticket for action in desk.outputs(ActionDecided) for ticket in action.orders]
+    return intent.cloid
+
+
 def kill(trader: Trader) -> None:
     assert trader.child.end(signal.SIGKILL) == DIED
 
 
 def test_trading_crash_f54_intent_that_never_left_ends_by_proof_and_is_not_sent_again(desk: Desk) -> None:
     die_in_entry(desk, AFTER_INTENT_WRITTEN)
-    [intent] = desk.entries()
-    assert intent.status is OrderStatus.INTENT, "written before anything left (I-02)"
+    cloid = intended_cloid(desk)
     assert desk.venue.orders(desk.user) == []
     with desk.sidecar() as trader:
         assert trader.status().trading.in_doubt_count == 1, "in doubt before anything else"
         trader.until_trading()
-        assert desk.statuses(intent.cloid)[-2:] == [OrderStatus.IN_DOUBT, OrderStatus.NEVER_ARRIVED]
+        assert desk.statuses(cloid)[-2:] == [OrderStatus.IN_DOUBT, OrderStatus.NEVER_ARRIVED]
         assert desk.venue.orders(desk.user) == []
         assert trader.child.end() == 0
 
@@ -67,10 +73,10 @@ def test_trading_crash_f55_executed_order_becomes_a_position_whose_exits_run(des
 def test_trading_crash_f55_lost_order_is_proved_never_to_have_arrived(desk: Desk) -> None:
     desk.venue.switch("lost_request", channels=["order"], users=[desk.user])
     die_in_entry(desk, AFTER_SEND)
-    [intent] = desk.entries()
+    cloid = intended_cloid(desk)
     with desk.sidecar() as trader:
         trader.until_trading()
-        assert desk.statuses(intent.cloid)[-2:] == [OrderStatus.IN_DOUBT, OrderStatus.NEVER_ARRIVED]
+        assert desk.statuses(cloid)[-2:] == [OrderStatus.IN_DOUBT, OrderStatus.NEVER_ARRIVED]
         assert desk.venue.orders(desk.user) == []
         desk.venue.clear()
         trader.until_calm()
