@@ -340,12 +340,12 @@ def test_process_write_failure_ends_with_exit_4_and_says_so(venue: str, tmp_path
 BUG = """
 import sys
 import streaming.shell.runtime as runtime
-original = runtime.step
-def step(state, event):
+original = runtime.decide
+def decide(state, event):
     if state.seq == 150:
         raise ZeroDivisionError("a bug of ours")
     return original(state, event)
-runtime.step = step
+runtime.decide = decide
 from streaming.cli import main
 sys.exit(main(sys.argv[1:]))
 """
