@@ -150,9 +150,9 @@ def test_trading_answers_f21_f22_refusals_count_towards_the_latch_as_they_should
         ("reject", {"code": "ioc"}, RefusalCode.NO_MATCH, False),
         ("reject", {"code": "min_ntl"}, RefusalCode.MIN_NOTIONAL, False),
         ("reject", {"code": "margin"}, RefusalCode.MARGIN, False),
-        ("reject", {"code": "oi_cap"}, RefusalCode.OI_CAP, False),
+        ("reject", {"code": "spot_balance"}, RefusalCode.SPOT_BALANCE, False),
         ("reject_text", {"text": unknown}, RefusalCode.UNKNOWN, False),
-        ("reject", {"code": "halted"}, RefusalCode.HALTED, True),
+        ("reject", {"code": "open_orders"}, RefusalCode.TOO_MANY_OPEN_ORDERS, True),
     ):
         with struck(trader, kind, parameters=parameters) as number:
             order = until(next_entry(trader), what=str(parameters))
@@ -161,9 +161,10 @@ def test_trading_answers_f21_f22_refusals_count_towards_the_latch_as_they_should
             detail = until(lambda number=order.action_id: detail_of(trader, number), what="until answered")
             assert detail.startswith(unknown) or code is not RefusalCode.UNKNOWN
             assert trader.venue.strikes(number) == 1, "an entry that was refused is not tried again"
+            until(lambda: not trader.status().trading.action_in_flight_count, what="until it counts")
             assert (trader.status().stop_reason is not None) is is_latched, order
         trader.venue.clear()
-    assert trader.until_stopped("rejections").startswith("rejections: halted")
+    assert trader.until_stopped("rejections").startswith("rejections: too_many_open_orders")
 
 
 def detail_of(trader: Trader, action_id: int) -> str:

@@ -29,10 +29,9 @@ def test_trading_overtaken_f22_refusal_counts_and_keeps_its_text_whoever_tells_i
     assert desk.live.rejection_weight == 1
 
 
-@pytest.mark.parametrize("code", [RefusalCode.MARGIN, RefusalCode.OI_CAP])
-def test_trading_overtaken_f21_refusal_counts_when_the_stream_has_said_why(code: RefusalCode) -> None:
+def test_trading_overtaken_f21_refusal_counts_when_the_stream_has_said_why() -> None:
     desk = a_desk()
-    desk.venue.plan = refuse(code)
+    desk.venue.plan = refuse(RefusalCode.MARGIN)
     desk.cross()
     action = desk.take_action()
     result = desk.execute(action)
@@ -40,6 +39,19 @@ def test_trading_overtaken_f21_refusal_counts_when_the_stream_has_said_why(code:
     assert not desk.live.orders, "over by its update"
     desk.feed(result.answer)
     assert desk.live.rejection_weight == 1
+
+
+def test_trading_overtaken_f40_market_at_its_cap_pauses_when_the_stream_has_said_so_first() -> None:
+    desk = a_desk()
+    desk.venue.plan = refuse(RefusalCode.OI_CAP)
+    desk.cross()
+    action = desk.take_action()
+    result = desk.execute(action)
+    desk.feed(desk.sent(action), result.updates, result.answer)
+    desk.calm()
+    desk.run(300)
+    desk.cross()
+    assert not [action for action in desk.actions if action.kind == "order"]
 
 
 def test_trading_overtaken_f26_bare_rejection_ends_the_order_once_the_answer_is_given_up() -> None:

@@ -12,7 +12,7 @@ import re
 from streaming.core.effects import AnyOutput
 from streaming.core.latch import set_latch
 from streaming.core.state import EngineState
-from streaming.core.trading.account import ActionUnderWay
+from streaming.core.trading.account import ActionUnderWay, known_order
 from streaming.core.trading.action_budget import answered, limit_hit
 from streaming.core.trading.dispatch import end_action
 from streaming.core.trading.events import ActionAnswered, ActionNotSent, ActionOutcomeUnknown, ActionSent
@@ -149,9 +149,10 @@ def _answer_orders(state: EngineState, out: list[AnyOutput], action: ActionUnder
         found = state.live.orders.get(cloid)
         if found is not None:
             _answer_order(state, out, found, status)
-            if status.code in MARKET_CODES and not found.is_reduce_only:
-                market_refused(state.live.losses, found.coin, state.mono_ns, state.limits.losses)
-                report_losses(state, out)
+        order = known_order(state.live, cloid)  # over by its update perhaps, and settled before its answer came
+        if order is not None and status.code in MARKET_CODES and not order.is_reduce_only:
+            market_refused(state.live.losses, order.coin, state.mono_ns, state.limits.losses)
+            report_losses(state, out)
         if event.code is RefusalCode.NONE:
             _count_refusal(state, out, status.code, status.text)
 
