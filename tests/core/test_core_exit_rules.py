@@ -12,8 +12,8 @@ from streaming.core.units import NS_PER_MS
 
 T0 = 5_000 * NS_PER_MS
 FEE_BPS = Decimal(9)
-LIMITS = (
-    ExitLimits(quick_profit_bps=Decimal(3), trailing_start_bps=Decimal(8), trailing_retrace_bps=Decimal(4))
+LIMITS = ExitLimits(
+    quick_profit_bps=Decimal(3), trailing_start_bps=Decimal(8), trailing_retrace_bps=Decimal(4)
 )  # stop 5 s, hold 300 ms, profit 3, evaporated 1, oracle -5, mark -25, trailing from 8 gives back 4
 D = Decimal
 
