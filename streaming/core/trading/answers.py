@@ -149,9 +149,9 @@ def _answer_orders(state: EngineState, out: list[AnyOutput], action: ActionUnder
         found = state.live.orders.get(cloid)
         if found is not None:
             _answer_order(state, out, found, status)
-        order = known_order(state.live, cloid)  # over by its update perhaps, and settled before its answer came
-        if order is not None and status.code in MARKET_CODES and not order.is_reduce_only:
-            market_refused(state.live.losses, order.coin, state.mono_ns, state.limits.losses)
+        known = known_order(state.live, cloid)  # over by its update perhaps, and settled before its answer came
+        if known is not None and status.code in MARKET_CODES and not known.is_reduce_only:
+            market_refused(state.live.losses, known.coin, state.mono_ns, state.limits.losses)
             report_losses(state, out)
         if event.code is RefusalCode.NONE:
             _count_refusal(state, out, status.code, status.text)
