@@ -206,7 +206,7 @@ def sim_venue(
     Without limits it answers any number of requests.
     """
     markets = [_MARKET.format(coin=coin, jump_rate_h=0.0, spread_bps=0.5) for coin in coins]
-    markets += [_MARKET.format(coin=coin, jump_rate_h=720.0, spread_bps=0.5) for coin in lively]
+    markets += [_MARKET.format(coin=coin, jump_rate_h=1_000.0, spread_bps=0.5) for coin in lively]
     markets += [_MARKET.format(coin=coin, jump_rate_h=0.0, spread_bps=30.0) for coin in wide]
     scenario = folder / "still.toml"
     scenario.write_text(_SCENARIO.format(markets="".join(markets), is_limited=str(is_limited).lower()))

@@ -23,7 +23,7 @@ def test_trading_run_trades_and_every_book_agrees_with_the_venue(make_desk: Call
     """I-04, I-05, I-12, I-14, I-15, I-16, and that a cloid names one order (I-01)."""
     desk = make_desk(*LIVELY, limits__exits={"time_stop_ms": 3_000, "quick_profit_bps": 10})
     with desk.trading() as trader:
-        until(lambda: len(desk.outputs(TradeClosed)) >= 6, 40)
+        until(lambda: len(desk.outputs(TradeClosed)) >= 5, 40)
         trader.post("/v1/arm", {"is_armed": False, "operator": "test"})
         trader.until_flat()
         until(lambda: any(check.is_judged for check in desk.outputs(AccountChecked)[-1:]))
