@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="how long ingest is measured (20)")
     parser.add_argument("--rate", type=float, help="frames a second of ingest (40000), ticks a second a lane (8)")
     parser.add_argument("--markets", type=int, help="markets of ingest (200) and of tick-to-order (20)")
-    parser.add_argument("--pause-ms", type=float, default=5.0, help="quiet time before each tick (5)")
+    parser.add_argument("--pause-ms", type=float, default=1.0, help="quiet time before each tick (1)")
     parser.add_argument("--rounds", type=int, default=5, help="passes of replay (5)")
     parser.add_argument("--seed", type=int, default=7, help="the markets of replay follow from it (7)")
     parser.add_argument("--scenario", default="demo", help="the markets of replay: a name or a TOML file (demo)")
