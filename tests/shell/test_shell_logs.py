@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from streaming.shell.telemetry import logs
-from streaming.shell.telemetry.logs import bind_session, configure_logs, get_logger, redacted
+from streaming.shell.telemetry.logs import StderrWriter, bind_session, configure_logs, get_logger, redacted
 
 KEY = "0x" + "a1" * 32
 
@@ -83,3 +83,19 @@ def test_logs_full_pipe_that_does_not_block_drops_lines(pipe: tuple[int, int]) -
     while not writer.dropped_count:
         log.info("much", text="x" * 4_000)
     assert writer.dropped_count == 1
+
+
+def test_f74_a_full_pipe_that_nobody_reads_drops_lines_and_never_blocks() -> None:
+    reading, writing = os.pipe()
+    try:
+        writer = StderrWriter(writing)
+        for _ in range(200):  # a pipe holds 64 KiB; a blocked write would end in the test's time-out
+            writer.msg("x" * 1_000)
+        assert writer.dropped_count > 100
+        taken = os.read(reading, 1 << 20)
+        assert taken.count(b"\n") == 200 - writer.dropped_count
+        writer.msg("again")
+        assert os.read(reading, 100) == b"again\n"
+    finally:
+        os.close(reading)
+        os.close(writing)

@@ -8,6 +8,7 @@ Rule 3: what looks like a 32-byte key (`0x` and 64 hex digits), or stands under 
 import logging
 import os
 import re
+import select
 from collections.abc import Callable
 from typing import Any
 
@@ -84,13 +85,20 @@ class StderrWriter:
     def __init__(self, fd: int) -> None:
         """Write to `fd` from now on."""
         self._fd = fd
+        self._poll = select.poll()
+        self._poll.register(fd, select.POLLOUT)
         self.dropped_count = 0
 
     def msg(self, message: str) -> None:
         """Write one line, or drop it."""
+        # Asked first: a pipe that nobody reads would hold the loop (F-74). O_NONBLOCK would be our parent's flag too.
         line = message.encode(errors="backslashreplace") + b"\n"
         try:
-            os.write(self._fd, line)
+            for begin in range(0, len(line), select.PIPE_BUF):
+                if not self._poll.poll(0):
+                    self.dropped_count += 1
+                    return
+                os.write(self._fd, line[begin : begin + select.PIPE_BUF])
         except OSError:
             self.dropped_count += 1
 
