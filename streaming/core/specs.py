@@ -3,7 +3,11 @@
 Rule 1: a spec that differs from the approved one stops the market at once; it is approved by itself only after a
 second poll says the same and 30 s have passed. Another change within an hour needs an operator.
 Rule 2: a market that a poll does not name is unknown, and unknown blocks.
+Rule 3: being delisted, as a halted market is while it lasts, is a status and no parameter: gate 6 stops the market and
+lets it go by its own rule, and no operator is needed for what ends by itself.
 """
+
+import msgspec
 
 from streaming.core.effects import AnyOutput, ParamChanged, SpecObserved
 from streaming.core.episodes import end_all
@@ -36,7 +40,10 @@ def on_specs(state: EngineState, event: SpecsReceived, out: list[AnyOutput]) -> 
         if spec is None:
             _stop_trading(state, market, out)
         elif spec.spec_version != market.spec.spec_version:
-            _change_spec(state, market, spec, out)
+            if _differs_in_listing_only(spec, market.spec):
+                _change_listing(state, market, spec, out)
+            else:
+                _change_spec(state, market, spec, out)
         elif market.is_param_changed and not market.is_param_consistent and not market.needs_operator:
             market.is_param_consistent = True
             due = state.mono_ns + state.limits.gates.param_change_cooldown_ms * NS_PER_MS
@@ -126,6 +133,20 @@ def _change_spec(state: EngineState, market: MarketState, spec: MarketSpec, out:
     )
     end_all(state, market, out, _STOPPED)
     set_threshold(market, state.limits.detector)
+    if spec.is_delisted:
+        _stop_trading(state, market, out)
+
+
+def _differs_in_listing_only(spec: MarketSpec, other: MarketSpec) -> bool:
+    relisted = msgspec.structs.replace(spec, is_delisted=other.is_delisted, spec_version=other.spec_version)
+    return relisted == other
+
+
+def _change_listing(state: EngineState, market: MarketState, spec: MarketSpec, out: list[AnyOutput]) -> None:
+    if market.approved_spec_version == market.spec.spec_version:
+        market.approved_spec_version = spec.spec_version
+    market.spec = spec
+    observe_spec(state, market, out)
     if spec.is_delisted:
         _stop_trading(state, market, out)
 

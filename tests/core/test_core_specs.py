@@ -88,3 +88,26 @@ def test_specs_delisted_market_is_stopped_also_after_its_spec_is_approved() -> N
         state, specs_at(T, delisted), specs_at(T + 1_000, delisted), a_timer(T + 31_000), a_poll(T + 32_000, a_status())
     )
     assert state.markets[COIN].normal_mono_ns is None
+
+
+def test_specs_a_halt_that_lists_the_market_as_delisted_is_no_parameter_change_however_often() -> None:
+    state = a_warm_engine()
+    market = state.markets[COIN]
+    for start in (T, T + 10_000):
+        outputs = feed(
+            state,
+            specs_at(start, a_spec(is_delisted=True, spec_version="delisted")),
+            a_poll(start + 1, a_status(is_halted=True)),
+            specs_at(start + 2_000, a_spec()),
+            a_poll(start + 2_001, a_status()),
+        )
+        assert of_type(outputs, ParamChanged) == []
+        assert not market.needs_operator
+        assert market.spec == a_spec()
+        assert market.normal_mono_ns == state.mono_ns  # gate 6 counts its own minute from here
+
+
+def test_specs_a_parameter_that_changes_with_a_halt_is_still_a_change() -> None:
+    state = a_warm_engine()
+    outputs = feed(state, specs_at(T, a_spec(is_delisted=True, taker_fee_bps="9")))
+    assert [o.coin for o in of_type(outputs, ParamChanged)] == [COIN]

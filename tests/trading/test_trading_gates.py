@@ -60,19 +60,6 @@ def trip_all(trader: Trader) -> None:
     until(lambda: wanted <= {s.coin for s in blocked_signals(trader.desk)}, what="signals", why=trader.told)
 
 
-def approve_halted(trader: Trader) -> None:
-    """A halt is a changed listing, and its end a second change within the hour: that takes an operator (gate 5)."""
-    coins = (FLAT["halt"], HELD["halt"])
-    for coin in coins:
-        until(lambda coin=coin: gates_of(trader, coin) == ("param_change",), POLL_S_MAX, coin, why=trader.told)
-        status, body = trader.post("/v1/approve", {"coin": coin, "operator": "test"})
-        assert status == 200, body
-
-
-def gates_of(trader: Trader, coin: str) -> tuple[str, ...]:
-    return next(market.blocking_gates for market in trader.status().markets if market.coin == coin)
-
-
 def has_tripped(desk: Desk, gate: str) -> bool:
     return {change.coin for change in trips(desk, gate)} >= {FLAT[gate], HELD[gate]}
 
@@ -109,7 +96,6 @@ def drilled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
             trip_all(trader)
             venue.clear_all_but("parameter")
             trader.until_flat(POLL_S_MAX)
-            approve_halted(trader)
             trader.until_trading(POLL_S_MAX)
             enter_each(trader, list(FLAT.values()))
             assert trader.status().stop_reason is None
