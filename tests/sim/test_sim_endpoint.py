@@ -257,6 +257,26 @@ def test_streams_funding_reaches_those_who_follow() -> None:
     assert [item["usdc"] for item in snapshot["data"]["fundings"]] == [paid["usdc"]]
 
 
+def test_streams_money_sent_reaches_those_who_follow_either_side() -> None:
+    bench, wallet, other = Bench(), Wallet(18), Wallet(19)
+    bench.call(other.sign(buy("260", "1")))  # an account that nobody knows takes no money
+    mine, theirs = (bench.listen(type="userNonFundingLedgerUpdates", user=w.address) for w in (wallet, other))
+    action = {
+        "type": "usdSend", "signatureChainId": "0x66eee", "hyperliquidChain": "Testnet",
+        "destination": other.address, "amount": "12.5", "time": bench.now_ms,
+    }  # fmt: skip
+    assert bench.call(wallet.sign_user(action, bench.now_ms))["status"] == "ok"
+    [sent], [got] = mine.data("userNonFundingLedgerUpdates"), theirs.data("userNonFundingLedgerUpdates")
+    assert (sent["user"], got["user"]) == (wallet.address, other.address)
+    assert "isSnapshot" not in sent
+    [item] = sent["nonFundingLedgerUpdates"]
+    assert got["nonFundingLedgerUpdates"] == [item]
+    [snapshot] = bench.snapshot(type="userNonFundingLedgerUpdates", user=wallet.address)
+    assert snapshot["data"]["nonFundingLedgerUpdates"] == [item]
+    bench.run(1_000)
+    assert len(mine.texts) == 1
+
+
 # Limits of an IP
 
 

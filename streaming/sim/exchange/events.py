@@ -43,6 +43,14 @@ class UserEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class LedgerWritten:
+    """Money moved that was neither trade nor funding: one item of `userNonFundingLedgerUpdates`."""
+
+    user: str
+    item: Json
+
+
+@dataclass(frozen=True, slots=True)
 class Notified:
     """Text of the `notification` channel; the real texts are not published, ours say what closed a position."""
 
@@ -73,4 +81,6 @@ class AccountChanged:
     dex: str
 
 
-ExchangeEvent = Answered | OrderUpdated | Filled | UserEvent | Notified | Traded | BookChanged | AccountChanged
+ExchangeEvent = (
+    Answered | OrderUpdated | Filled | UserEvent | LedgerWritten | Notified | Traded | BookChanged | AccountChanged
+)

@@ -171,6 +171,7 @@ class Exchange:
         self._at_ms = at_ms
         for ticket, body in self._answers.take(now_ms):
             self._outbox.answered(ticket, body)
+        self._outbox.extend(self.accounts.take_ledger_written())
         self._outbox.end_block()
         return self._outbox.take()
 

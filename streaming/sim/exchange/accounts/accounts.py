@@ -22,7 +22,7 @@ from streaming.sim.exchange.accounts.clearing import Clearinghouse, Setting
 from streaming.sim.exchange.accounts.executions import Execution, fill_body
 from streaming.sim.exchange.accounts.fees import Volumes, builder_fee_usd, deployer_share, market_rate, tier_of
 from streaming.sim.exchange.accounts.positions import Position
-from streaming.sim.exchange.events import Json
+from streaming.sim.exchange.events import Json, LedgerWritten
 from streaming.sim.exchange.requests import refusals
 from streaming.sim.exchange.texts import cut_usd, usd_text
 from streaming.sim.exchange.times import DAY_MS
@@ -110,6 +110,7 @@ class Accounts:
         self._fee_tokens = {dex.name: COLLATERAL_NAMES.get(dex.collateral_token, "USDC") for dex in universe.dexes}
         self._holders: dict[str, None] = {}
         self._ledger_count = 0
+        self._ledger_written: list[LedgerWritten] = []
 
     def of(self, user: str) -> Account:
         """Return the account of a lower-case address that acts or is acted on; it is kept from now on."""
@@ -300,7 +301,14 @@ class Accounts:
         self._ledger_count += 1
         digest = blake2b(f"ledger|{now_ms}|{self._ledger_count}".encode(), digest_size=32)
         for account in accounts:
-            account.ledger.append({"time": now_ms, "hash": f"0x{digest.hexdigest()}", "delta": delta})
+            item = {"time": now_ms, "hash": f"0x{digest.hexdigest()}", "delta": delta}
+            account.ledger.append(item)
+            self._ledger_written.append(LedgerWritten(account.user, item))
+
+    def take_ledger_written(self) -> list[LedgerWritten]:
+        """Return the ledger items since the last time."""
+        written, self._ledger_written = self._ledger_written, []
+        return written
 
     def pay(self, account: Account, position: Position, usd: Decimal) -> None:
         """Let a position pay the house (negative: receive), from its margin or from the cash it shares."""

@@ -10,7 +10,16 @@ Source: hyperliquid-protocol.md, sections 1.5 and 1.6.
 
 from collections.abc import Iterable
 
-from streaming.sim.exchange.events import AccountChanged, ExchangeEvent, Filled, Json, Notified, OrderUpdated, UserEvent
+from streaming.sim.exchange.events import (
+    AccountChanged,
+    ExchangeEvent,
+    Filled,
+    Json,
+    LedgerWritten,
+    Notified,
+    OrderUpdated,
+    UserEvent,
+)
 from streaming.sim.venue.feed.account_data import SNAPSHOTS, Value
 from streaming.sim.venue.feed.clients import Hub
 from streaming.sim.venue.feed.due import Due
@@ -41,7 +50,7 @@ class Streams:
             return
         by_user: dict[str, _Happened] = {}
         for event in events:
-            if isinstance(event, OrderUpdated | Filled | AccountChanged):
+            if isinstance(event, OrderUpdated | Filled | LedgerWritten | AccountChanged):
                 by_user.setdefault(event.user, _Happened()).add(event)
             elif isinstance(event, Notified):
                 self._publish(Topic("notification", user=event.user), {"notification": event.text})
@@ -79,6 +88,9 @@ class Streams:
             aggregated = Topic("userFills", user=user, is_aggregated=True)
             if self._hub.has(aggregated):
                 self._publish(aggregated, {"user": user, "fills": self._aggregated(user, happened.fills)})
+        if happened.ledger:
+            topic = Topic("userNonFundingLedgerUpdates", user=user)
+            self._publish(topic, {"user": user, "nonFundingLedgerUpdates": happened.ledger})
 
     def _show_event(self, event: UserEvent) -> None:
         self._publish(Topic("userEvents", user=event.user), event.data)
@@ -118,14 +130,17 @@ class _Happened:
     def __init__(self) -> None:
         self.updates: list[Json] = []
         self.fills: list[Json] = []
+        self.ledger: list[Json] = []
         self.dexes: set[str] = set()
 
-    def add(self, event: OrderUpdated | Filled | AccountChanged) -> None:
+    def add(self, event: OrderUpdated | Filled | LedgerWritten | AccountChanged) -> None:
         """Note an event."""
         match event:
             case OrderUpdated():
                 self.updates.append(event.update)
             case Filled():
                 self.fills.append(event.fill)
+            case LedgerWritten():
+                self.ledger.append(event.item)
             case AccountChanged():
                 self.dexes.add(event.dex)
