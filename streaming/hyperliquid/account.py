@@ -17,7 +17,7 @@ import msgspec
 
 from streaming.core.trading.model import DexAccount, VenuePosition
 from streaming.core.units import ZERO
-from streaming.hyperliquid.info import _parse as parse_body
+from streaming.hyperliquid.info import parse_body
 from streaming.hyperliquid.number import plain_decimal, unsigned_decimal
 from streaming.hyperliquid.wire import Id, VenueTime
 

@@ -112,47 +112,47 @@ class ExchangeStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 def parse_perp_dexs(body: bytes) -> tuple[ListedDex | None, ...]:
     """Return `perpDexs` in order; the first entry, the validator dex, is None."""
-    return _parse("perpDexs", body, list[_WireDex | None], _dexes)
+    return parse_body("perpDexs", body, list[_WireDex | None], _dexes)
 
 
 def parse_meta(body: bytes) -> DexMeta:
     """Return `meta` of one dex with every entry, delisted ones included."""
-    return _parse("meta", body, _WireMeta, _meta)
+    return parse_body("meta", body, _WireMeta, _meta)
 
 
 def parse_meta_and_asset_ctxs(body: bytes) -> tuple[DexMeta, tuple[AssetCtx, ...]]:
     """Return `metaAndAssetCtxs`: contexts stand in the order of the universe."""
-    return _parse("metaAndAssetCtxs", body, tuple[_WireMeta, list[Ctx]], _meta_and_ctxs)
+    return parse_body("metaAndAssetCtxs", body, tuple[_WireMeta, list[Ctx]], _meta_and_ctxs)
 
 
 def parse_perp_dex_limits(body: bytes) -> DexLimits | None:
     """Return `perpDexLimits`; None for the validator dex and for unknown names."""
-    return _parse("perpDexLimits", body, _WireLimits | None, _limits)
+    return parse_body("perpDexLimits", body, _WireLimits | None, _limits)
 
 
 def parse_perp_dex_status(body: bytes) -> Decimal:
     """Return all that `perpDexStatus` has: the net deposit of a dex. It holds no halted flag."""
-    return _parse("perpDexStatus", body, _WireDexStatus, lambda status: plain_decimal(status.total_net_deposit))
+    return parse_body("perpDexStatus", body, _WireDexStatus, lambda status: plain_decimal(status.total_net_deposit))
 
 
 def parse_perps_at_open_interest_cap(body: bytes) -> frozenset[str]:
     """Return the coins that are at their cap."""
-    return _parse("perpsAtOpenInterestCap", body, list[str], frozenset)
+    return parse_body("perpsAtOpenInterestCap", body, list[str], frozenset)
 
 
 def parse_user_fees(body: bytes) -> UserFees:
     """Return what `userFees` says about taker fees."""
-    return _parse("userFees", body, _WireFees, _fees)
+    return parse_body("userFees", body, _WireFees, _fees)
 
 
 def parse_exchange_status(body: bytes) -> ExchangeStatus:
     """Return `exchangeStatus`."""
-    return _parse("exchangeStatus", body, _WireExchangeStatus, _exchange_status)
+    return parse_body("exchangeStatus", body, _WireExchangeStatus, _exchange_status)
 
 
 def parse_spot_names(body: bytes) -> frozenset[str]:
     """Return every name of `spotMeta`: pairs and tokens."""
-    return _parse(
+    return parse_body(
         "spotMeta", body, _WireSpotMeta, lambda spot: frozenset(item.name for item in (*spot.universe, *spot.tokens))
     )
 
@@ -162,7 +162,18 @@ def excerpt(body: bytes) -> str:
     return ascii(body[:_EXCERPT_BYTES_MAX].decode("ascii", "replace"))[1:-1][:_EXCERPT_BYTES_MAX]
 
 
-def _parse(name: str, body: bytes, shape: Any, convert: Callable[[Any], _T]) -> _T:  # noqa: ANN401 - a type form
+def parse_body(name: str, body: bytes, shape: Any, convert: Callable[[Any], _T]) -> _T:  # noqa: ANN401 - a type form
+    """Return a body as the words of the core.
+
+    Args:
+        name: What was asked, for the error.
+        body: What came.
+        shape: What it must decode to.
+        convert: What makes our words of that.
+
+    Raises:
+        OutcomeUnknown: The body has not this shape, or holds an impossible number.
+    """
     try:
         return convert(msgspec.json.decode(body, type=shape))
     except (msgspec.MsgspecError, WireNumberError, RecursionError, UnicodeError) as failure:

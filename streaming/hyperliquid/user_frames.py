@@ -33,7 +33,8 @@ from streaming.hyperliquid.refusals import code_of_status, printable
 SPOT: Final = "spot"
 """Where a `send` names the spot account instead of a dex."""
 
-_SIDES: Final = {"A": Side.SELL, "B": Side.BUY}
+SIDES: Final = {"A": Side.SELL, "B": Side.BUY}
+"""Side by its letter on the wire."""
 _WORD_LENGTH_MAX: Final = 64
 _HASH_LENGTH_MAX: Final = 80
 _MOVING_KINDS: Final = frozenset(
@@ -70,7 +71,12 @@ def rounded(text: str) -> Decimal:
     return value
 
 
-def _left_sz(text: str) -> Decimal:
+def left_size(text: str) -> Decimal:
+    """Return what is left of an order: 0 or more, in any spelling.
+
+    Raises:
+        WireNumberError: The text is no size.
+    """
     return positive_decimal(text) if unsigned_decimal(text) else ZERO
 
 
@@ -85,7 +91,7 @@ def venue_fill(fill: wire.UserFill) -> VenueFill:
     """
     return VenueFill(
         coin=fill.coin,
-        side=_SIDES[fill.side],
+        side=SIDES[fill.side],
         px=positive_decimal(fill.px),
         sz=positive_decimal(fill.sz),
         venue_ts_ms=fill.time,
@@ -110,15 +116,15 @@ def order_update(update: wire.UserOrderUpdate) -> OrderUpdate:
         WireNumberError: A number is not of the documented form.
     """
     order = update.order
-    left_sz = _left_sz(order.sz)
+    left_sz = left_size(order.sz)
     return OrderUpdate(
         coin=order.coin,
         cloid=(order.cloid or "").lower(),
         oid=order.oid,
-        side=_SIDES[order.side],
+        side=SIDES[order.side],
         limit_px=positive_decimal(order.limit_px),
         left_sz=left_sz,
-        original_sz=left_sz if order.orig_sz is None else _left_sz(order.orig_sz),
+        original_sz=left_sz if order.orig_sz is None else left_size(order.orig_sz),
         status=printable(update.status, _WORD_LENGTH_MAX),
         code=code_of_status(update.status),
         venue_ts_ms=update.status_timestamp,

@@ -227,10 +227,7 @@ def test_info_client_asks_the_simulated_venue_everything_about_an_account() -> N
             assert await client.open_orders(USER, "xyz") == ()
             assert await client.order_status(USER, 1) is None
             assert await client.order_status(USER, "0x" + "0" * 32) is None
-            assert await client.user_fills(USER) == ()
             assert await client.user_fills_by_time(USER, 0) == ()
-            assert await client.user_funding(USER, 0) == ()
-            assert await client.non_funding_ledger(USER, 0) == ()
 
     asyncio.run(run())
 
@@ -313,25 +310,3 @@ def test_info_client_spends_what_the_length_of_a_list_costs() -> None:
         assert client.weights.used_weight(StoppedClock().mono_ns()) == 20 + 450 // 20
 
     with_client(pages.server, use)
-
-
-def test_info_client_ledger_pages_count_entries_that_move_nothing() -> None:
-    # 500 entries that stay inside spot are a full page: what comes after them must not be lost.
-    inside = [
-        {"time": 1_000 + number, "hash": f"0x{number}", "delta": {"type": "spotTransfer", "amount": "1"}}
-        for number in range(LIST_COUNT_MAX)
-    ]
-    after = [{"time": 9_000, "hash": "0xend", "delta": {"type": "deposit", "usdc": "5.0"}}]
-    server = InfoServer()
-
-    async def answer(request: web.Request) -> web.StreamResponse:
-        start_ms = (await request.json())["startTime"]
-        return web.json_response([item for item in inside + after if item["time"] >= start_ms][:LIST_COUNT_MAX])
-
-    server.answers["userNonFundingLedgerUpdates"] = answer
-
-    async def use(client: InfoClient) -> None:
-        (moved,) = await client.non_funding_ledger(USER, 0)
-        assert (moved.amount, moved.reference) == (Decimal(5), "0xend")
-
-    with_client(server, use)

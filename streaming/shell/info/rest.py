@@ -13,9 +13,9 @@ no answer (a gap that looks closed is worse than one that is known).
 Source: hyperliquid.gitbook.io, "Info endpoint", "Rate limits and user limits"; error bodies from live probes.
 """
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import aiohttp
 import msgspec
@@ -23,7 +23,7 @@ import msgspec
 from streaming.core.budget import SHED_RATIO, WeightWindow
 from streaming.core.errors import NotSent, OutcomeUnknown, RateLimited, Rejected
 from streaming.core.registry import DexMeta, ListedDex
-from streaming.core.trading.model import DexAccount, Funding, OrderUpdate, Transfer, VenueFill
+from streaming.core.trading.model import DexAccount, OrderUpdate, VenueFill
 from streaming.core.units import NS_PER_S, ONE
 from streaming.hyperliquid import account, account_history, info
 from streaming.hyperliquid.limits import LIST_COUNT_MAX, REQUEST_WEIGHT_MAX, WINDOW_S, item_weight, request_weight
@@ -35,16 +35,8 @@ _READ_TIMEOUT_S = 5.0
 _TOTAL_TIMEOUT_S = 15.0
 _TOO_MANY_REQUESTS = 429
 _PAGE_COUNT_MAX = 100
-"""Of one time range: 50,000 items; the venue keeps 10,000 to 12,000 fills."""
+"""Of one time range: 50,000 fills; the venue keeps 10,000 to 12,000 fills."""
 _T = TypeVar("_T")
-
-
-class _Dated(Protocol):
-    @property
-    def venue_ts_ms(self) -> int: ...
-
-
-_Item = TypeVar("_Item", bound=_Dated)
 
 
 class InfoClient:
@@ -172,75 +164,28 @@ class InfoClient:
         arguments: dict[str, str | int] = {"user": user, "oid": oid_or_cloid}
         return await self._ask("orderStatus", arguments, account_history.parse_order_status, is_essential=is_essential)
 
-    async def user_fills(self, user: str, *, is_essential: bool = False) -> tuple[VenueFill, ...]:
-        """Return the newest fills, up to 2,000, newest first."""
-        parse = account_history.parse_user_fills
-        return await self._ask("userFills", {"user": user}, parse, is_essential=is_essential)
-
     async def user_fills_by_time(
         self, user: str, start_ms: int, end_ms: int | None = None, *, is_essential: bool = False
     ) -> tuple[VenueFill, ...]:
         """Return every fill of `start_ms <= time <= end_ms` once (by tid), oldest first; None is until now."""
-        arguments: dict[str, str | int] = {"user": user} | ({} if end_ms is None else {"endTime": end_ms})
-        return await self._ask_range(
-            "userFillsByTime",
-            arguments,
-            start_ms,
-            account_history.parse_user_fills,
-            lambda fill: fill.tid,
-            is_essential=is_essential,
-        )
-
-    async def user_funding(self, user: str, start_ms: int, *, is_essential: bool = False) -> tuple[Funding, ...]:
-        """Return every funding payment since `start_ms` once (by hour and coin), oldest first."""
-        return await self._ask_range(
-            "userFunding",
-            {"user": user},
-            start_ms,
-            account_history.parse_user_funding,
-            lambda payment: (payment.venue_ts_ms, payment.coin),
-            is_essential=is_essential,
-        )
-
-    async def non_funding_ledger(self, user: str, start_ms: int, *, is_essential: bool = False) -> tuple[Transfer, ...]:
-        """Return what came to the dexes of `user` and left them since `start_ms`, trades and funding apart."""
-
-        def parse(body: bytes) -> tuple[account_history.LedgerUpdate, ...]:
-            return account_history.parse_ledger_updates(body, user)
-
-        updates = await self._ask_range(
-            "userNonFundingLedgerUpdates",
-            {"user": user},
-            start_ms,
-            parse,
-            lambda update: update,
-            is_essential=is_essential,
-        )
-        return tuple(moved for update in updates for moved in update.transfers)
-
-    async def _ask_range(
-        self,
-        info_type: str,
-        arguments: dict[str, str | int],
-        start_ms: int,
-        parse: Callable[[bytes], tuple[_Item, ...]],
-        key: Callable[[_Item], Hashable],
-        *,
-        is_essential: bool,
-    ) -> tuple[_Item, ...]:
-        found: dict[Hashable, _Item] = {}
+        found: dict[int, VenueFill] = {}
         for _ in range(_PAGE_COUNT_MAX):
-            asked = {**arguments, "startTime": start_ms}
-            page = await self._ask(info_type, asked, parse, is_essential=is_essential)
-            for item in page:
-                found.setdefault(key(item), item)
+            asked: dict[str, str | int] = {"user": user, "startTime": start_ms}
+            if end_ms is not None:
+                asked["endTime"] = end_ms
+            parse = account_history.parse_user_fills
+            page = await self._ask("userFillsByTime", asked, parse, is_essential=is_essential)
+            for fill in page:
+                found.setdefault(fill.tid, fill)
             if len(page) < LIST_COUNT_MAX:
                 return tuple(found.values())
             last_ms = page[-1].venue_ts_ms
-            if last_ms <= start_ms or any(item.venue_ts_ms > last_ms for item in page):
-                raise OutcomeUnknown(f"{info_type}: expected a full page that ends later than {start_ms}, oldest first")
+            if last_ms <= start_ms or any(fill.venue_ts_ms > last_ms for fill in page):
+                raise OutcomeUnknown(
+                    f"userFillsByTime: expected a full page that ends later than {start_ms}, oldest first"
+                )
             start_ms = last_ms
-        raise OutcomeUnknown(f"{info_type}: expected at most {_PAGE_COUNT_MAX} pages, found more")
+        raise OutcomeUnknown(f"userFillsByTime: expected at most {_PAGE_COUNT_MAX} pages, found more")
 
     async def _ask(
         self,
