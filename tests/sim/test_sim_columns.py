@@ -242,7 +242,7 @@ def test_history_of_a_halting_market_trips_gate_6_each_time_and_only_there(engin
     assert sum(change.kind == "halt" for change in halts) >= 3
     assert gates.count(("halt", "block")) >= 3
     assert gates.count(("halt", "pass")) >= 3  # and it recovers
-    assert ("param_change", "block") in gates  # listed as delisted until it resumes
+    assert ("param_change", "block") not in gates  # listed as delisted until it resumes: a status, and no parameter
     assert ("halt", "block") not in _transitions(engine_day, "gate_changed", CHANGED)
     blocked = Counter(row["blocked_by"] for row in rows_of(engine_day, "signals").to_pylist() if row["coin"] == HALTED)
     assert "" in blocked
@@ -260,10 +260,10 @@ def test_history_of_a_parameter_changing_market_trips_gate_5_and_shows_the_versi
     assert set(pc.unique(bbo["spec_version"]).to_pylist()) == set(versions)
 
 
-def test_history_of_a_delisted_market_trips_both_gates(engine_day: Day) -> None:
+def test_history_of_a_delisted_market_trips_gate_6_until_it_is_listed_again(engine_day: Day) -> None:
     gates = _transitions(engine_day, "gate_changed", DELISTED)
-    assert ("halt", "block") in gates
-    assert ("param_change", "block") in gates
+    assert [state for subject, state in gates if subject == "halt"] == ["block", "pass"]
+    assert ("param_change", "block") not in gates
     flags = {row["is_delisted"] for row in rows_of(engine_day, "specs").to_pylist() if row["coin"] == DELISTED}
     assert flags == {False, True}
 
