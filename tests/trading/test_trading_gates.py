@@ -24,9 +24,10 @@ WIDE = ("xyz:WIDE1", "xyz:WIDE2")
 STOPPING = frozenset({"param_change", "halt"})
 SHRINKING = STOPPING | {"no_bbo_update"}
 POLL_S_MAX = 40
+# The average hardly learns: on a slow machine a wide spread that lasts would become the usual one and reopen gate 3.
 _LIMITS = {
     "limits.gates": {
-        "spread_ewma_count_min": 3, "spread_ewma_alpha": 0.01, "spread_shock_cooldown_ms": 1_000,
+        "spread_ewma_count_min": 3, "spread_ewma_alpha": 0.0001, "spread_shock_cooldown_ms": 1_000,
         "halt_cooldown_ms": 1_000, "param_change_cooldown_ms": 1_000, "ctx_age_ms_max": 3_000,
     },
     "limits.sizing": {"position_count_max": 20, "account_ntl_max": 2_000},
@@ -111,18 +112,16 @@ def orders_of(desk: Desk, coin: str) -> list[LiveOrder]:
 def test_trading_gates_trip_flat_without_an_entry_and_recover(drilled: Desk, gate: str) -> None:
     coin = FLAT[gate]
     first = next(change for change in trips(drilled, gate) if change.coin == coin)
-    later = [
+    passed = next(
         change
         for change in drilled.outputs(GateChanged)
         if (change.coin, change.gate) == (coin, gate) and change.ts_ns > first.ts_ns
-    ]
-    opened = later[0]  # a spread that narrows goes by way of smaller orders
-    assert opened.current in ({GateStatus.PASS, GateStatus.REDUCE} if gate == "spread_shock" else {GateStatus.PASS})
-    assert any(change.current is GateStatus.PASS for change in later)
+    )
+    assert passed.current is GateStatus.PASS
     entries = [order for order in orders_of(drilled, coin) if not order.is_reduce_only]
     assert entries, "it trades again"
-    assert all(order.decided_ts_ns > opened.ts_ns for order in entries), "and did not while the gate blocked"
-    blockers = [s.blocked_by for s in blocked_signals(drilled) if s.coin == coin and s.ts_ns < opened.ts_ns]
+    assert all(order.decided_ts_ns > passed.ts_ns for order in entries), "and did not while the gate blocked"
+    blockers = [s.blocked_by for s in blocked_signals(drilled) if s.coin == coin and s.ts_ns < passed.ts_ns]
     assert all(gate in names for names in blockers)
     assert blockers or gate in {"oracle_fresh", "halt"}, "nothing could signal there"
 
