@@ -10,6 +10,7 @@ import signal
 import subprocess
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from children import ENVIRONMENT, HIP3, hip3
 from streaming.sim.bench.child import ChildFailed, own_client, started
 from streaming.sim.bench.field import Plan, bench_tick_to_order
 from streaming.sim.bench.process import children_of
+from streaming.sim.bench.tick_to_order import FLOOR, OURS, result_of
 
 PEERS = Path(__file__).resolve().parents[2] / ".cache" / "peers"
 
@@ -86,6 +88,17 @@ def test_every_tick_of_the_stub_and_of_the_sdk_is_paired_and_the_sdks_orders_are
     assert [result[name] for name in ("wrong", "lost", "late", "unsigned")] == [0, 0, 0, 0]
     ratios = ("p50_over_floor", "p99_over_floor", "sdk_coincurve_over_ours", "sdk_default_over_ours", "aa_ratio")
     assert all(result[name] > 0 for name in ratios)
+
+
+def test_a_bot_that_is_faster_than_the_floor_speaks_against_the_harness() -> None:
+    def lane(name: str, latency_us: float) -> Any:  # noqa: ANN401 - as much of a lane as is read
+        counts = {"wrong": 0, "lost": 0, "late": 0}
+        pairing = SimpleNamespace(latencies_us=[latency_us] * 3, counts=lambda: counts)
+        return SimpleNamespace(name=name, pairing=pairing, unsigned_count=lambda: 0)
+
+    assert result_of([lane(FLOOR, 50.0), lane(OURS[0], 60.0)])["problems"] == []
+    [problem] = result_of([lane(FLOOR, 50.0), lane(OURS[0], 40.0)])["problems"]
+    assert "above the floor's" in problem
 
 
 @pytest.mark.usefixtures("_nothing_left")
