@@ -3,7 +3,7 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from streaming.shell.config.options import add_json_argument
 
@@ -20,7 +20,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--day", help="parity of every journaled session with inputs on a UTC day (YYYY-MM-DD)")
     what.add_argument("--frames", type=Path, help="JSON lines of recorded websocket frames, in any common wrapping")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="what-if: a limit, detector.edge_bps_min=3"
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="what-if: any limit of the configuration, detector.edge_bps_min=3; may be given several times",
     )
     parser.add_argument("--config", help="TOML file; default $HIP3_CONFIG, else ./hip3.toml if it is there")
     parser.add_argument("--warehouse", help="folder of the journals; default from the configuration")
@@ -38,7 +42,9 @@ def run(args: argparse.Namespace) -> int:
     from streaming.shell.replay.frames import replay_frames
     from streaming.shell.replay.parity import check_parity
     from streaming.shell.replay.place import place_of
-    from streaming.shell.replay.text import frames_text, parity_text
+    from streaming.shell.replay.recorded import told_on_stderr
+    from streaming.shell.replay.text import frames_text, parity_text, what_if_text
+    from streaming.shell.replay.whatif import check_what_if
 
     if args.frames is not None:
         frames = replay_frames(
@@ -52,9 +58,14 @@ def run(args: argparse.Namespace) -> int:
         session_id = None if args.session is None else checked_name(args.session)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    parity = check_parity(root, venue, code_version=code_version(), session_id=session_id, day=day, settings=args.set)
+    what: dict[str, Any] = {"session_id": session_id, "day": day, "tell": told_on_stderr("hip3 replay")}
+    if args.set:
+        what_if = check_what_if(root, venue, args.set, code_version=code_version(), **what)
+        sys.stdout.write(_json(what_if) if args.json else what_if_text(what_if))
+        return 0
+    parity = check_parity(root, venue, code_version=code_version(), **what)
     sys.stdout.write(_json(parity) if args.json else parity_text(parity))
-    return 0 if parity.is_equal or args.set else 1
+    return 0 if parity.is_equal else 1
 
 
 def _json(report: "Struct") -> str:

@@ -31,7 +31,7 @@ from streaming.core.units import NS_PER_MS, NS_PER_S
 from streaming.hyperliquid.decode import decode_frame
 from streaming.shell.replay.frame_lines import FrameLine, read_frame_lines
 from streaming.shell.replay.frame_stats import FrameStats, MarketDay
-from streaming.shell.replay.whatif import changed_limits
+from streaming.shell.replay.settings import changed_limits
 from streaming.shell.tables.seal import PartWriter, file_sha256
 
 VENUE = "replay"

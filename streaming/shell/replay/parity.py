@@ -4,39 +4,34 @@ Nothing else re-decides. The first difference is reported with its seq, both lis
 
 Rule 1: equal means equal bytes of the recorded encoding.
 Rule 2: each segment also carries a snapshot; the state that was reached must encode to the same bytes.
-Rule 3: with changed limits (`--set`) it is a what-if: both counts are told and nothing is a failure.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from streaming.contracts.paths import day_begin_ns, journal_folder
 from streaming.core.effects import AnyOutput, GatesEvaluated, OrderChanged
 from streaming.core.engine import decode_snapshot, encode_snapshot
 from streaming.core.engine import step as decide
-from streaming.core.errors import StoreError
-from streaming.core.events import LimitsReloaded, SessionClosed
 from streaming.core.state import EngineState
 from streaming.core.trading.effects import ActionDecided, LiveOrderChanged
-from streaming.core.units import NS_PER_DAY
 from streaming.shell.journal import format as fmt
-from streaming.shell.journal.reader import (
-    SegmentFile,
-    Step,
-    list_segments,
-    list_sessions,
-    opened_ts_ns,
-    read_session,
-    state_before,
-    steps,
+from streaming.shell.journal.reader import Step, state_before
+from streaming.shell.replay.recorded import (
+    RecordedSession,
+    Span,
+    Tell,
+    nothing_recorded,
+    recorded_segments,
+    recorded_sessions,
+    told_nowhere,
 )
-from streaming.shell.replay.whatif import changed_limits
 
-_TS_NS_MAX = 2**63 - 1
+TOLD_EACH = 20_000
+"""Inputs between two looks at the clock."""
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +45,11 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     recorded: list[Any]
     decided: list[Any]
     recorded_gates: list[Any]
+    """Gate vectors of the signals that were recorded for this input, one a signal."""
     decided_gates: list[Any]
+    """Gate vectors decided now; empty when no signal was raised."""
+    differing_gates: list[str]
+    """Gates whose status, observation or limit differs, and `blocked_by` when what blocked does."""
 
 
 class SessionParity(msgspec.Struct, kw_only=True):
@@ -78,8 +77,6 @@ class ParityReport(msgspec.Struct, kw_only=True):
     day: str | None
     code_version: str
     """Of the code that decided again."""
-    settings: list[str]
-    """Changed limits; with any it is a what-if."""
     is_equal: bool
     is_same_code: bool
     """All sessions were recorded by the code that decided again; otherwise a difference may be the change of code."""
@@ -99,24 +96,20 @@ def check_parity(
     code_version: str,
     session_id: str | None = None,
     day: str | None = None,
-    settings: Sequence[str] = (),
+    tell: Tell = told_nowhere,
 ) -> ParityReport:
     """Decide the recorded inputs of one session, or of every session with inputs in a UTC day, again.
 
     Raises:
         StoreError: No such session, nothing recorded for the day, or a damaged journal.
     """
-    names = [session_id] if session_id is not None else list_sessions(root, venue)
     sessions = []
-    for name in names:
-        segments = _segments_of_day(journal_folder(root, venue, name), day)
-        if segments:
-            result = _check_session(segments, day=day, settings=settings)
-            if result.input_count or session_id is not None:
-                sessions.append(result)
+    for session in recorded_sessions(root, venue, session_id=session_id, day=day):
+        result = _check_session(session, Span.of(day), tell)
+        if result.input_count or session_id is not None:
+            sessions.append(result)
     if not sessions:
-        what = f"session {session_id}" if session_id is not None else f"day {day}"
-        raise StoreError(f"expected a journal for {what} of venue {venue} in {root}, found none")
+        raise nothing_recorded(root, venue, session_id=session_id, day=day)
     firsts = [s.first_difference for s in sessions if s.first_difference is not None]
     difference_count = sum(s.difference_count for s in sessions)
     state_difference_count = sum(s.state_difference_count for s in sessions)
@@ -124,7 +117,6 @@ def check_parity(
         venue=venue,
         day=day,
         code_version=code_version,
-        settings=list(settings),
         is_equal=not difference_count and not state_difference_count,
         is_same_code=all(session.code_version == code_version for session in sessions),
         session_count=len(sessions),
@@ -137,52 +129,29 @@ def check_parity(
     )
 
 
-def _segments_of_day(folder: Path, day: str | None) -> list[SegmentFile]:
-    segments = list_segments(folder)
-    if day is None:
-        return segments
-    begin_ns = day_begin_ns(day)
-    opened = [opened_ts_ns(segment) for segment in segments]
-    ends = [*opened[1:], _TS_NS_MAX]
-    return [
-        segment
-        for segment, first, last in zip(segments, opened, ends, strict=True)
-        if first is not None and first < begin_ns + NS_PER_DAY and (last is None or last >= begin_ns)
-    ]
-
-
 class _Checker:
     """Carries the state of one session's re-decision from input to input."""
 
-    def __init__(self, result: SessionParity, state: EngineState, day: str | None, settings: Sequence[str]) -> None:
+    def __init__(self, result: SessionParity, state: EngineState, span: Span) -> None:
         self._result = result
         self._state = state
-        self._settings = settings
-        self._begin_ns = 0 if day is None else day_begin_ns(day)
-        self._end_ns = _TS_NS_MAX if day is None else self._begin_ns + NS_PER_DAY
+        self._span = span
         self._recorded: Counter[str] = Counter()
         self._decided: Counter[str] = Counter()
-        self._has_begun = False
         self._unlike: tuple[Step, list[AnyOutput]] | None = None
         """A difference, counted when the next input shows that the process lived on."""
 
     def compare_state(self, header: fmt.SegmentHeader) -> None:
         """Compare the state reached with the snapshot of a segment, then go on from the recorded one."""
-        if not self._settings and encode_snapshot(self._state) != header.snapshot:
+        if encode_snapshot(self._state) != header.snapshot:
             self._result.state_difference_count += 1
             self._state = decode_snapshot(header.snapshot)
 
     def compare(self, step: Step) -> None:
         """Decide one input again."""
         self._count_unlike()
-        event = step.event
-        if self._settings:
-            if not self._has_begun:
-                self._change_limits(step)
-            if isinstance(event, LimitsReloaded):
-                event = msgspec.structs.replace(event, limits=changed_limits(event.limits, self._settings))
-        decided = decide(self._state, event)
-        if not self._begin_ns <= event.recv_ts_ns < self._end_ns:
+        decided = decide(self._state, step.event)
+        if not self._span.has(step.event.recv_ts_ns):
             return
         result = self._result
         result.input_count += 1
@@ -191,7 +160,7 @@ class _Checker:
         result.decision_count += len(step.outputs)
         self._recorded.update(map(_kind, step.outputs))
         self._decided.update(map(_kind, decided))
-        if not self._settings and fmt.encode_outputs(decided) != fmt.encode_outputs(step.outputs):
+        if fmt.encode_outputs(decided) != fmt.encode_outputs(step.outputs):
             self._unlike = step, decided
 
     def finish(self) -> None:
@@ -207,69 +176,27 @@ class _Checker:
         if found is not None:
             self._result.difference_count += 1
             if self._result.first_difference is None:
-                self._result.first_difference = _difference(self._result.session_id, *found)
-
-    def _change_limits(self, step: Step) -> None:
-        self._has_begun = True
-        session = self._state.session
-        decide(
-            self._state,
-            LimitsReloaded(
-                recv_mono_ns=step.event.recv_mono_ns,
-                recv_ts_ns=step.event.recv_ts_ns,
-                command_id=0,
-                config_hash=session.config_hash,
-                limits=changed_limits(self._state.limits, self._settings),
-            ),
-        )
+                self._result.first_difference = difference_of(self._result.session_id, *found)
 
 
-def _check_session(segments: list[SegmentFile], *, day: str | None, settings: Sequence[str]) -> SessionParity:
-    folder = segments[0].path.parent
-    is_tail = segments[-1].number == list_segments(folder)[-1].number
-    result: SessionParity | None = None
+def _check_session(session: RecordedSession, span: Span, tell: Tell) -> SessionParity:
+    result = SessionParity(session_id=session.session_id, code_version="")
     checker: _Checker | None = None
-    for header, body in _by_segment(read_session(folder, segments)):
-        if checker is None or result is None:
-            result = SessionParity(session_id=header.session.session_id, code_version=header.session.code_version)
-            checker = _Checker(result, state_before(folder, header), day, settings)
+    for segment in recorded_segments(session, tell):
+        if checker is None:
+            result.code_version = segment.header.session.code_version
+            checker = _Checker(result, state_before(session.folder, segment.header), span)
         else:
-            checker.compare_state(header)
+            checker.compare_state(segment.header)
         result.segment_count += 1
-        for step, is_last in _with_last(steps(body)):
-            # A writer killed between an input and its outputs leaves an input that nothing was decided on.
-            is_cut = is_last and is_tail and header.number == segments[-1].number and not step.outputs
-            if not is_cut or isinstance(step.event, SessionClosed):
-                checker.compare(step)
-        result.torn_byte_count += sum(r.byte_count for r in body if isinstance(r, fmt.TornTail))
-    if checker is None or result is None:
-        raise StoreError(f"{folder}: nothing was recorded")
-    checker.finish()
+        for count, step in enumerate(segment.steps, 1):
+            checker.compare(step)
+            if count % TOLD_EACH == 0:
+                tell(f"{session.session_id}: {result.input_count:,} inputs, {result.difference_count} differences")
+        result.torn_byte_count += segment.torn_byte_count
+    if checker is not None:
+        checker.finish()
     return result
-
-
-def _with_last(found: Iterator[Step]) -> Iterator[tuple[Step, bool]]:
-    held = next(found, None)
-    for step in found:
-        if held is not None:
-            yield held, False
-        held = step
-    if held is not None:
-        yield held, True
-
-
-def _by_segment(records: Iterator[fmt.Record]) -> Iterator[tuple[fmt.SegmentHeader, list[fmt.Record]]]:
-    header: fmt.SegmentHeader | None = None
-    body: list[fmt.Record] = []
-    for record in records:
-        if isinstance(record, fmt.SegmentHeader):
-            if header is not None:
-                yield header, body
-            header, body = record, []
-        else:
-            body.append(record)
-    if header is not None:
-        yield header, body
 
 
 def _is_cut(step: Step, decided: list[AnyOutput]) -> bool:
@@ -290,7 +217,9 @@ def _kind(output: AnyOutput) -> str:
     return type(output).__name__
 
 
-def _difference(session_id: str, step: Step, decided: list[AnyOutput]) -> Difference:
+def difference_of(session_id: str, step: Step, decided: list[AnyOutput]) -> Difference:
+    """Return an input with both lists of outputs and both gate vectors."""
+    recorded_gates, decided_gates = _gates(step.outputs), _gates(decided)
     return Difference(
         session_id=session_id,
         seq=step.seq,
@@ -299,8 +228,9 @@ def _difference(session_id: str, step: Step, decided: list[AnyOutput]) -> Differ
         coin=getattr(step.event, "coin", ""),
         recorded=_plain(step.outputs),
         decided=_plain(decided),
-        recorded_gates=_gates(step.outputs),
-        decided_gates=_gates(decided),
+        recorded_gates=recorded_gates,
+        decided_gates=decided_gates,
+        differing_gates=_differing(step.outputs, decided),
     )
 
 
@@ -310,3 +240,13 @@ def _plain(outputs: Sequence[AnyOutput]) -> list[Any]:
 
 def _gates(outputs: Sequence[AnyOutput]) -> list[Any]:
     return [msgspec.to_builtins(o.results) for o in outputs if isinstance(o, GatesEvaluated)]
+
+
+def _differing(recorded: Sequence[AnyOutput], decided: Sequence[AnyOutput]) -> list[str]:
+    names: list[str] = []
+    vectors = ([o for o in outputs if isinstance(o, GatesEvaluated)] for outputs in (recorded, decided))
+    for before, after in zip(*vectors, strict=False):
+        names += [b.gate.value for b, a in zip(before.results, after.results, strict=False) if b != a]
+        if before.blocked_by != after.blocked_by:
+            names.append("blocked_by")
+    return list(dict.fromkeys(names))

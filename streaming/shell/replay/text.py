@@ -2,15 +2,24 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from typing import Any
 
 from streaming.shell.replay.frame_stats import MarketDay, Quantiles
 from streaming.shell.replay.frames import FramesReport
+from streaming.shell.replay.outcome import Outcome
 from streaming.shell.replay.parity import Difference, ParityReport
+from streaming.shell.replay.whatif import Compared, WhatIfReport
 
 
 def parity_text(report: ParityReport) -> str:
-    """Return a parity or what-if report, one session a line, then the first difference in full."""
+    """Return a parity report, one session a line, then the first difference in full."""
     return "\n".join(_parity_lines(report)) + "\n"
+
+
+def what_if_text(report: WhatIfReport) -> str:
+    """Return both runs side by side, in all and by market, then the signals that changed."""
+    return "\n".join(_what_if_lines(report)) + "\n"
 
 
 def frames_text(report: FramesReport) -> str:
@@ -29,27 +38,66 @@ def _parity_lines(report: ParityReport) -> Iterator[str]:
             yield f"  recorded by {session.code_version}, decided again by {report.code_version}"
         if session.torn_byte_count:
             yield f"  torn tail: {session.torn_byte_count} bytes were never acted on and are left out"
-    if report.settings:
-        yield f"what-if: {', '.join(report.settings)}"
-        yield from _what_if_lines(report)
-        return
     if report.first_difference is not None:
         yield from _difference_lines(report.first_difference)
     verdict = "no difference" if report.is_equal else "DIFFERENT"
     yield (
         f"{verdict}: {report.session_count} sessions, {report.input_count} inputs, {report.decision_count} decisions, "
-        f"{report.difference_count} differences"
+        f"{report.difference_count} differences, {report.state_difference_count} state differences"
     )
     if not report.is_same_code:
         said = "all the same" if report.is_equal else "a difference may be the change of code, not an error"
         yield f"the code is not the one that recorded (above); {said}"
 
 
-def _what_if_lines(report: ParityReport) -> Iterator[str]:
+def _what_if_lines(report: WhatIfReport) -> Iterator[str]:
+    yield f"what-if: {', '.join(report.settings)}; {report.session_count} sessions, {report.input_count} inputs"
     for session in report.sessions:
-        kinds = sorted(session.recorded_counts.keys() | session.decided_counts.keys())
-        rows = [(k, str(session.recorded_counts.get(k, 0)), str(session.decided_counts.get(k, 0))) for k in kinds]
-        yield from _table(("decision", "recorded", "what-if"), rows)
+        if session.widened:
+            yield f"{session.session_id}: wider than it ran with: {', '.join(session.widened)}"
+        if session.is_paper_only:
+            yield f"{session.session_id}: could sign, so both runs are decided on paper"
+    total = report.total
+    yield from _table(("", "before", "after"), list(_outcome_rows(total.before, total.after)))
+    yield (
+        f"signals: {total.same_count} alike, {total.changed_count} judged otherwise, {total.only_before_count} gone, "
+        f"{total.only_after_count} new"
+    )
+    if report.markets:
+        yield ""
+        head = ("market", "signals", "passed", "entries", "filled", "round trips", "net usd")
+        yield from _table(head, [_compared_row(coin, compared) for coin, compared in report.markets.items()])
+    changes = [change for session in report.sessions for change in session.changes]
+    if changes:
+        yield ""
+        rows = [(str(c.seq), c.coin, c.side, _blocked_text(c.before), _blocked_text(c.after)) for c in changes]
+        yield from _table(("seq", "market", "side", "before", "after"), rows)
+    if not report.is_same_code:
+        yield "the code is not the one that recorded: a part of what changed may be the change of code"
+
+
+def _outcome_rows(before: Outcome, after: Outcome) -> Iterator[tuple[str, ...]]:
+    for name in Outcome.__struct_fields__:
+        old, new = getattr(before, name), getattr(after, name)
+        if isinstance(old, dict):
+            label = name.replace("_", " ")
+            yield from ((f"{label} {key}", str(old.get(key, 0)), str(new.get(key, 0))) for key in sorted(old | new))
+        else:
+            yield name.removesuffix("_count").replace("_", " "), _figure(old), _figure(new)
+
+
+def _compared_row(coin: str, compared: Compared) -> tuple[str, ...]:
+    names = ("signal_count", "passed_count", "entry_count", "entry_filled_count", "round_trip_count", "net_usd")
+    pairs = [(getattr(compared.before, name), getattr(compared.after, name)) for name in names]
+    return (coin, *(_figure(old) if old == new else f"{_figure(old)} → {_figure(new)}" for old, new in pairs))
+
+
+def _figure(value: int | Decimal) -> str:
+    return f"{value:.4f}" if isinstance(value, Decimal) else str(value)
+
+
+def _blocked_text(blocked_by: tuple[str, ...] | None) -> str:
+    return "-" if blocked_by is None else ",".join(blocked_by) or "passed"
 
 
 def _difference_lines(difference: Difference) -> Iterator[str]:
@@ -62,7 +110,13 @@ def _difference_lines(difference: Difference) -> Iterator[str]:
         yield from (f"    {json.dumps(output, ensure_ascii=True)}" for output in outputs or ["(nothing)"])
     for title, gates in (("recorded gates", difference.recorded_gates), ("gates now", difference.decided_gates)):
         for vector in gates:
-            yield f"  {title}: " + ", ".join(f"{g['gate']}={g['status']}" for g in vector)
+            yield f"  {title}: " + ", ".join(_gate_text(gate) for gate in vector)
+    if difference.differing_gates:
+        yield f"  differing: {', '.join(difference.differing_gates)}"
+
+
+def _gate_text(gate: dict[str, Any]) -> str:
+    return f"{gate['gate']}={gate['status']} ({gate['observed']} against {gate['limit']})"
 
 
 def _frames_lines(report: FramesReport) -> Iterator[str]:
