@@ -8,7 +8,7 @@ Rule 3: a cross that raises no signal is counted by its first reason, never writ
 from decimal import Decimal
 
 from streaming.core.effects import AnyOutput
-from streaming.core.episodes import begin, end, tick
+from streaming.core.episodes import ORACLE_LED, QUOTE_LED, begin, end, tick
 from streaming.core.market import Side
 from streaming.core.rounding import round_px_toward_safe
 from streaming.core.signals import raise_signal
@@ -16,8 +16,6 @@ from streaming.core.state import EngineState, MarketState, Readiness, count_no_s
 from streaming.core.trading.entries import try_enter
 from streaming.core.units import BPS, ZERO
 
-ORACLE_LED = "oracle_led"
-QUOTE_LED = "quote_led"
 _BUY, _SELL = Side.BUY, Side.SELL
 _READY = Readiness.READY
 

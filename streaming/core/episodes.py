@@ -12,6 +12,11 @@ from streaming.core.market import Side
 from streaming.core.state import EngineState, Episode, MarketState, age_ms
 from streaming.core.units import quantize_bps
 
+ORACLE_LED = "oracle_led"
+"""The event that crossed is a ctx whose oracle differs from the one before."""
+QUOTE_LED = "quote_led"
+"""The quote moved."""
+
 
 def begin(
     state: EngineState, market: MarketState, side: Side, out: list[AnyOutput], *, origin: str, edge_bps: Decimal

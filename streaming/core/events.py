@@ -192,10 +192,15 @@ class WriterHealthReported(Event, frozen=True, gc=False, tag=True, kw_only=True)
 
 
 class MarketAllowance(msgspec.Struct, frozen=True, gc=False):
-    """One market of a rotation with the notional it may use."""
+    """One market of a rotation with the notional it may use, and settings that tighten the file's."""
 
     coin: str
     ntl_max: Decimal
+    threshold_bps: Decimal | None = None
+    """Raw edge an entry needs; None leaves the file's threshold."""
+    is_oracle_led_only: bool = False
+    hold_ms_max: int | None = None
+    """Time stop; None leaves the file's."""
 
 
 class RotationReceived(Event, frozen=True, gc=False, tag=True, kw_only=True):
@@ -211,6 +216,8 @@ class RotationReceived(Event, frozen=True, gc=False, tag=True, kw_only=True):
     expires_ts_ns: int
     markets: tuple[MarketAllowance, ...]
     blacklist: tuple[str, ...]
+    stands_down: bool = False
+    """No market is what the document means, not a mistake."""
 
 
 class StopRequested(Event, frozen=True, gc=False, tag=True, kw_only=True):

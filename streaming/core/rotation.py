@@ -7,9 +7,10 @@ Rule 3: it expires; entries for real money end then, exits go on. Paper trading 
 
 from streaming.core.allowance import share_allowances
 from streaming.core.effects import AnyOutput, RotationExpired, RotationJudged
-from streaming.core.events import RotationReceived
+from streaming.core.events import MarketAllowance, RotationReceived
 from streaming.core.state import EngineState, Rotation, TimerKind, schedule
 from streaming.core.stop import answer
+from streaming.core.trigger import threshold_bps_of
 from streaming.core.units import ZERO
 
 PAPER_ACCOUNT = "paper"
@@ -97,7 +98,7 @@ def _document_reasons(state: EngineState, event: RotationReceived) -> tuple[str,
         reasons.append(f"it replaces {found}, but {current_sha256 or 'nothing'} is in force")
     if event.expires_ts_ns <= state.ts_ns:
         reasons.append("it has expired")
-    if not event.markets:
+    if not event.markets and not event.stands_down:
         reasons.append("it allows no market")
     return tuple(reasons)
 
@@ -117,4 +118,19 @@ def _market_reasons(state: EngineState, event: RotationReceived) -> tuple[str, .
             reasons.append(f"market {coin!r} is allowed and blacklisted")
         if not ZERO < allowance.ntl_max <= ntl_cap:
             reasons.append(f"market {coin!r}: ntl_max {allowance.ntl_max} is not above 0 and at most {ntl_cap}")
+        reasons += _widening_reasons(state, allowance)
     return tuple(reasons)
+
+
+def _widening_reasons(state: EngineState, allowance: MarketAllowance) -> list[str]:
+    """Name the settings of one market that would be wider than the file's."""
+    reasons = []
+    limits, market = state.limits, state.markets.get(allowance.coin)
+    if allowance.threshold_bps is not None and market is not None:
+        own = threshold_bps_of(market.spec.taker_fee_bps, limits.detector)
+        if allowance.threshold_bps < own:
+            reasons.append(f"market {allowance.coin!r}: threshold_bps {allowance.threshold_bps} is below {own}")
+    hold_ms, own_ms = allowance.hold_ms_max, limits.exits.time_stop_ms
+    if hold_ms is not None and not 0 < hold_ms <= own_ms:
+        reasons.append(f"market {allowance.coin!r}: hold_ms_max {hold_ms} is not above 0 and at most {own_ms}")
+    return reasons

@@ -40,7 +40,11 @@ def raise_signal(
     results = evaluate(market, state.mono_ns, state.limits.gates)
     blocked_by = tuple([r.gate.value for r in results if r.status is GateStatus.BLOCK])
     is_for_real = is_real(state, spec.coin)
-    controls = real_controls(state, spec.coin, episode.side) if is_for_real else _paper_controls(state, spec.coin)
+    controls = (
+        real_controls(state, spec.coin, episode.side, episode.origin)
+        if is_for_real
+        else _paper_controls(state, spec.coin)
+    )
     blocked_by += entries_closed_by(state) + controls
     _judged(state, out, signal, results, blocked_by)
     if not blocked_by:
@@ -68,7 +72,7 @@ def explain_entry(state: EngineState, out: list[AnyOutput]) -> None:
     )
     results = evaluate(market, state.mono_ns, state.limits.gates)
     blocked_by = tuple([r.gate.value for r in results if r.status is GateStatus.BLOCK])
-    blocked_by += entries_closed_by(state) + real_controls(state, entered.coin, entered.side)
+    blocked_by += entries_closed_by(state) + real_controls(state, entered.coin, entered.side, entered.origin)
     check(not blocked_by, "I-07", cloid=entered.cloid, blocked_by=blocked_by)
     _judged(state, out, signal, results, blocked_by)
     book_entry(state, market, entered, signal, out)

@@ -14,7 +14,7 @@ import msgspec
 
 from streaming.core.effects import BookSnapshot, GateStatus
 from streaming.core.events import BboUpdated, CtxUpdated, MarketAllowance, Phase
-from streaming.core.limits import Limits, SizingLimits
+from streaming.core.limits import ExitLimits, Limits, SizingLimits
 from streaming.core.market import BookClass, MarketSpec, MarketStatus, Side
 from streaming.core.paper_book import PaperOrder, PaperPosition
 from streaming.core.trading.account import LiveAccount
@@ -175,6 +175,12 @@ class MarketState(msgspec.Struct, kw_only=True):
     """What the rotation in force allows this market for real; None is not allowed."""
     real_sizing: SizingLimits | None = None
     """How large a real entry may be: file, phase and rotation, whichever is least. Kept by `share_allowances`."""
+    real_exits: ExitLimits | None = None
+    """When a real position is closed where the rotation asks for less than the file. Kept by `share_allowances`."""
+    threshold_bps_min: Decimal = ZERO
+    """Least threshold the rotation asks for; 0 leaves the file's. Kept by `share_allowances`."""
+    is_oracle_led_only: bool = False
+    """The rotation wants no real entry on a quote-led cross. Kept by `share_allowances`."""
     # specification and status
     approved_spec_version: str = ""
     seen_spec_versions: list[str] = []

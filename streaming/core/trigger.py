@@ -13,8 +13,8 @@ def threshold_bps_of(taker_fee_bps: Decimal, limits: DetectorLimits) -> Decimal:
 
 
 def set_threshold(market: MarketState, limits: DetectorLimits) -> None:
-    """Recompute threshold and trigger prices after a change of spec or limits."""
-    threshold = threshold_bps_of(market.spec.taker_fee_bps, limits)
+    """Recompute threshold and trigger prices after a change of spec, limits or rotation."""
+    threshold = max(threshold_bps_of(market.spec.taker_fee_bps, limits), market.threshold_bps_min)
     rearm = threshold * limits.rearm_ratio
     market.threshold_bps = threshold
     market.buy_factor = ONE - threshold / BPS

@@ -548,6 +548,34 @@ def test_control_rotation_all_reasons_at_once_and_journaled(tmp_path: Path) -> N
     assert any(isinstance(step.event, RotationReceived) for step in steps(read_session(folder)))
 
 
+def _setting(**settings: object) -> bytes:
+    markets = [
+        RotationMarket(coin=coin, ntl_max=Decimal(50), rank=rank, score_bps=Decimal(1), reason="", **more)  # type: ignore[arg-type]
+        for rank, (coin, more) in enumerate({"xyz:GOLD": {}, "xyz:NVDA": settings}.items(), start=1)
+    ]
+    return a_document(2, markets=tuple(markets))
+
+
+def test_control_rotation_tighter_settings_are_applied_and_a_wider_one_refuses_all_of_them(tmp_path: Path) -> None:
+    async def job(api: Served) -> list[tuple[int, tuple[str, ...], Decimal, int]]:
+        market, found = api.shell.runtime.state.markets["xyz:NVDA"], []
+        first = (await api.put(a_document(1)))[1]
+        own = market.threshold_bps
+        for settings in (
+            {"threshold_bps": own - 1, "hold_ms_max": 5_001},
+            {"threshold_bps": own + 3, "hold_ms_max": 2_000},
+        ):
+            status, answer = await api.put(_setting(**settings), If_Match=first.sha256)
+            held = api.shell.runtime.state.control.rotation
+            found.append((status, answer.reasons, market.threshold_bps - own, 0 if held is None else held.version))
+        return found
+
+    (refused, reasons, unmoved, kept), (accepted, none, moved, taken) = with_api(tmp_path, job)
+    assert (refused, unmoved, kept) == (422, 0, 1)
+    assert [reason.split()[2] for reason in reasons] == ["threshold_bps", "hold_ms_max"]
+    assert (accepted, none, moved, taken) == (200, (), 3, 2)
+
+
 def test_control_rotation_expired_one_is_still_named_by_the_next(tmp_path: Path) -> None:
     async def job(api: Served) -> tuple[RotationAnswer, int]:
         _, first = await api.put(a_document(1))

@@ -13,9 +13,11 @@ from streaming.core.allowance import allowance_of
 from streaming.core.blackout import is_blacked_out, parse_windows
 from streaming.core.calendar import is_session_open
 from streaming.core.effects import AnyOutput, EntryRefused, GateStatus, SignalRaised
+from streaming.core.episodes import QUOTE_LED
 from streaming.core.errors import check
 from streaming.core.events import Phase
 from streaming.core.gates import decide
+from streaming.core.limits import LossLimits
 from streaming.core.market import Side
 from streaming.core.orders import cloid_of, signal_id_of
 from streaming.core.sizing import NOTHING_HELD, Held, Sizing, size_entry
@@ -66,7 +68,7 @@ def try_enter(
     if limits.actions.entry_batch_ms or not is_real(state, coin) or entries_closed_by(state):
         return False
     statuses = decide(market, state.mono_ns, limits.gates)
-    if GateStatus.BLOCK in statuses or real_controls(state, coin, side):
+    if GateStatus.BLOCK in statuses or real_controls(state, coin, side, origin):
         return False
     sizing = _size(
         state, market, limit_px=limit_px, touch_sz=market.touch_sz(side), is_reduced=GateStatus.REDUCE in statuses
@@ -139,10 +141,12 @@ def book_entry(
     check(exposure <= cap, "I-11", exposure=exposure, cap=cap)
 
 
-def real_controls(state: EngineState, coin: str, side: Side) -> tuple[str, ...]:
+def real_controls(state: EngineState, coin: str, side: Side, origin: str) -> tuple[str, ...]:
     """Name everything beside gates and account-wide controls that forbids a real entry now."""
     live, limits = state.live, state.limits
     controls: tuple[str, ...] = ()
+    if origin == QUOTE_LED and state.markets[coin].is_oracle_led_only:
+        controls += ("quote_led",)
     if not live.is_ready:
         controls += ("trading_not_ready",)
     if coin in live.positions:
@@ -157,12 +161,18 @@ def real_controls(state: EngineState, coin: str, side: Side) -> tuple[str, ...]:
     controls += entry_blocks(live.losses, coin, state.ts_ns, state.mono_ns, losses)
     if losses.correlation_groups and (group := correlation_block(losses, coin, side, open_sides(live))):
         controls += (group,)
-    if losses.blackout_windows_utc and is_blacked_out(parse_windows(losses.blackout_windows_utc), state.ts_ns):
-        controls += ("blackout",)
-    if not losses.is_closed_session_traded and not _is_session_open(coin, state.ts_ns):
-        controls += ("session_closed",)
+    controls += _hour_controls(losses, coin, state.ts_ns)
     if reason := refusal(live.budget, limits.actions, state.mono_ns, ActionKind.NEW, 1):
         controls += (f"budget_{reason}",)
+    return controls
+
+
+def _hour_controls(losses: LossLimits, coin: str, ts_ns: int) -> tuple[str, ...]:
+    controls: tuple[str, ...] = ()
+    if losses.blackout_windows_utc and is_blacked_out(parse_windows(losses.blackout_windows_utc), ts_ns):
+        controls += ("blackout",)
+    if not losses.is_closed_session_traded and not _is_session_open(coin, ts_ns):
+        controls += ("session_closed",)
     return controls
 
 

@@ -45,7 +45,8 @@ def judge_exit(state: EngineState, market: MarketState, out: list[AnyOutput]) ->
     )
     track = state.live.tracks[coin]
     # Gains count once both fees are paid: the entry's is lost already, and leaving costs the other.
-    reason = exit_reason(position.baseline, track, view, state.limits.exits, 2 * market.spec.taker_fee_bps)
+    limits = market.real_exits or state.limits.exits
+    reason = exit_reason(position.baseline, track, view, limits, 2 * market.spec.taker_fee_bps)
     if reason:
         request_exit(state, out, coin, reason)
 

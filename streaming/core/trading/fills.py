@@ -10,6 +10,7 @@ from decimal import Decimal
 
 import msgspec
 
+from streaming.core.allowance import exits_of
 from streaming.core.effects import AnyOutput
 from streaming.core.errors import check
 from streaming.core.latch import set_latch
@@ -283,7 +284,7 @@ def report_losses(state: EngineState, out: list[AnyOutput]) -> None:
 def _schedule_time_stop(state: EngineState, coin: str) -> None:
     number = state.timer_count + 1
     state.live.exit_timers[coin] = number
-    due_ns = state.mono_ns + state.limits.exits.time_stop_ms * NS_PER_MS
+    due_ns = state.mono_ns + exits_of(state, coin).time_stop_ms * NS_PER_MS
     schedule(state, due_ns, TimerKind.LIVE_EXIT, coin, number)
 
 

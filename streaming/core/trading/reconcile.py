@@ -9,6 +9,7 @@ Rule 4: an operator's reset of `foreign_activity` takes the venue's positions ov
 
 from decimal import Decimal
 
+from streaming.core.allowance import exits_of
 from streaming.core.effects import AnyOutput
 from streaming.core.latch import set_latch
 from streaming.core.market import Side
@@ -175,7 +176,7 @@ def _adopt(state: EngineState, out: list[AnyOutput], coin: str, theirs: VenuePos
         position = _adopted(state, coin, theirs)
         live.positions[coin] = position
         live.tracks[coin] = ExitTrack()
-        schedule_exit(state, coin, state.mono_ns + state.limits.exits.time_stop_ms * NS_PER_MS)
+        schedule_exit(state, coin, state.mono_ns + exits_of(state, coin).time_stop_ms * NS_PER_MS)
     out.append(
         LivePositionChanged(
             ts_ns=state.ts_ns,

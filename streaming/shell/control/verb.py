@@ -104,6 +104,16 @@ def rotation_event(
         venue=doc.venue,
         account=doc.account,
         expires_ts_ns=doc.expires_ts_ns,
-        markets=tuple(MarketAllowance(coin=market.coin, ntl_max=market.ntl_max) for market in doc.markets),
+        markets=tuple(
+            MarketAllowance(
+                coin=market.coin,
+                ntl_max=market.ntl_max,
+                threshold_bps=market.threshold_bps,
+                is_oracle_led_only=market.is_oracle_led_only,
+                hold_ms_max=market.hold_ms_max,
+            )
+            for market in doc.markets
+        ),
         blacklist=tuple(market.coin for market in doc.excluded if market.is_blacklisted),
+        stands_down=doc.stands_down,
     )
