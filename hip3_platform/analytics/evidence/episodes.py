@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hip3_platform.analytics.evidence.columns import MISSING, MarketDay
+from hip3_platform.analytics.evidence.columns import FAR_NS, MISSING, MarketDay
 from hip3_platform.analytics.evidence.family import SPACING_MS, THRESHOLDS_BPS, Flags, Floats, Ints
 from streaming.core.units import NS_PER_MS
 
@@ -53,13 +53,13 @@ class Events:
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """All bbo and oracle steps in the order of receipt."""
+    """All bbo and some ctx, the steps, in the order of receipt."""
 
     ts_ns: Ints
     row: Ints
     """Touch in force, -1 before the first."""
     step: Ints
-    """Oracle in force, -1 before the first."""
+    """Last of the steps, as a row of ctx; -1 before the first."""
     is_step: Flags
 
 
@@ -91,7 +91,7 @@ def decisions_of(day: MarketDay, thresholds_bps: Sequence[int] = THRESHOLDS_BPS)
     """
     events = events_of(day, thresholds_bps)
     begins = [begins_of(events, bps) for bps in thresholds_bps]
-    chosen = [_spaced(events.ts_ns[at]) for at, _ in begins]
+    chosen = [spaced(events.ts_ns[at]) for at, _ in begins]
     at = np.concatenate([places[keep] for (places, _), keep in zip(begins, chosen, strict=True)])
     side = np.concatenate([sides[keep] for (_, sides), keep in zip(begins, chosen, strict=True)])
     threshold = np.repeat(np.arange(len(begins)), [keep.size for keep in chosen])
@@ -164,7 +164,11 @@ def merged_of(day: MarketDay) -> Merged:
     """Merge every bbo with those ctx whose oracle is another than before, in the order of receipt."""
     is_new = np.ones(day.oracle_px.size, dtype=np.bool_)
     is_new[1:] = day.oracle_px[1:] != day.oracle_px[:-1]
-    steps = np.flatnonzero(is_new)
+    return merged_with(day, np.flatnonzero(is_new))
+
+
+def merged_with(day: MarketDay, steps: Ints) -> Merged:
+    """Merge every bbo with some rows of ctx, in the order of receipt."""
     ts_ns = day.ctx_ts_ns[steps]
     before = bbo_before(day, ts_ns, day.ctx_seq[steps])
     is_step = np.zeros(day.bbo_ts_ns.size + steps.size, dtype=np.bool_)
@@ -180,14 +184,14 @@ def merged_of(day: MarketDay) -> Merged:
 def bbo_before(day: MarketDay, ts_ns: Ints, seq: Ints) -> Ints:
     """Count the bbo rows that were received before rows of another table."""
     count = np.searchsorted(day.bbo_ts_ns, ts_ns, side="left")
-    # Of rows with one receipt time the lower seq came first; more than one bbo at one instant is rare.
-    while True:
-        at = np.minimum(count, day.bbo_ts_ns.size - 1) if day.bbo_ts_ns.size else count
-        tied = np.flatnonzero(count < day.bbo_ts_ns.size)
-        tied = tied[(day.bbo_ts_ns[at[tied]] == ts_ns[tied]) & (day.bbo_seq[at[tied]] < seq[tied])]
-        if not tied.size:
-            return np.asarray(count)
+    # Of rows with one receipt time the lower seq came first; several bbo at one instant are rare.
+    next_ns = np.append(day.bbo_ts_ns, FAR_NS)
+    tied = np.flatnonzero(next_ns[count] == ts_ns)
+    while tied.size:
+        tied = tied[day.bbo_seq[count[tied]] < seq[tied]]
         count[tied] += 1
+        tied = tied[next_ns[count[tied]] == ts_ns[tied]]
+    return np.asarray(count)
 
 
 def begins_of(events: Events, bps: int) -> tuple[Ints, Ints]:
@@ -214,7 +218,7 @@ def _begins(level: Levels, unarmed: Ints, bps: int) -> Ints:
     return hot[armings > needed]
 
 
-def _spaced(ts_ns: Ints) -> Ints:
+def spaced(ts_ns: Ints) -> Ints:
     """Places that are taken when each forbids those of the next 12 s."""
     after = np.searchsorted(ts_ns, ts_ns + SPACING_MS * NS_PER_MS).tolist()
     taken = []
