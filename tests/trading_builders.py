@@ -374,8 +374,15 @@ class Desk:
         version = 1 if self.state.control.rotation is None else self.state.control.rotation.version + 1
         replaces = "" if version == 1 else "a" * 64
         markets = tuple(an_allowance(coin, ntl_max) for coin in self.coins)
+        approval = PhaseRequested(**at, command_id=1, phase=Phase.MICRO, reason="simulated", operator="op")
+        if phase is not Phase.MICRO:
+            self.feed(approval)
+            approval = msgspec.structs.replace(
+                approval, phase=phase, reason="test", verdict_sha256="b" * 64, verdict_venue="sim",
+                verdict_account=ACCOUNT,
+            )  # fmt: skip
         return self.feed(
-            PhaseRequested(**at, command_id=1, phase=phase, reason="test", operator="op"),
+            approval,
             ArmRequested(**at, command_id=2, is_armed=True, operator="op"),
             a_rotation(
                 self.at_ms, account=ACCOUNT, version=version, replaces_sha256=replaces, markets=markets,

@@ -355,7 +355,7 @@ class Trader:
 
     def arm(self) -> None:
         """Approve the phase, allow every market, arm."""
-        assert self.post("/v1/phase", {"phase": "micro", "reason": "test", "operator": "test"})[0] == 200
+        assert self.post("/v1/phase", {"phase": "micro", "reason": "simulated", "operator": "test"})[0] == 200
         in_force = self.status().rotation_sha256
         now_ns = time.time_ns()
         allowed = [

@@ -52,7 +52,7 @@ class Progress:
 
 def begin_trading(plan: Plan, hip3: Hip3) -> None:
     """Approve the phase `micro` and arm, as an operator would."""
-    hip3("phase", ("phase", *_place(plan), "--reason", REASON, "micro"))
+    hip3("phase", ("phase", "approve", *_place(plan), "--to", "micro", "--reason", REASON))
     arm(plan, hip3)
 
 

@@ -7,6 +7,8 @@ import msgspec
 API_PREFIX = "/v1"
 DEFAULT_CONTROL_PORT = 8787
 TOKEN_FILE = "token"  # noqa: S105 - the file's name, below control/
+PLATFORM_TOKEN_FILE = "platform.token"  # noqa: S105 - as above
+"""The platform's own token: it may push rotations, lower the phase and stop; it can not raise, arm or reset."""
 STATUS_FILE = "sidecar.json"
 """Written at start into control/: where the running sidecar listens."""
 
@@ -41,6 +43,8 @@ class PhaseBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     phase: str
     reason: str
     operator: str
+    verdict: str = ""
+    """Text of the verdict document the approval relies on, byte for byte as it was written (`contracts.phase`)."""
 
 
 class ApproveBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

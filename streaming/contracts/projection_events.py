@@ -53,7 +53,9 @@ def _arm_changed(o: fx.ArmChanged) -> Transition:
 
 
 def _phase_changed(o: fx.PhaseChanged) -> Transition:
-    return "", "phase", o.phase.value, _by(f"was {o.previous}; {o.reason}", o.operator), None
+    verdict = f"; verdict {o.verdict_sha256}" if o.verdict_sha256 else ""
+    # The reason stands last: it alone may be long enough to be cut.
+    return "", "phase", o.phase.value, f"was {o.previous}; by {o.operator}{verdict}; {o.reason}", None
 
 
 def _rotation_judged(o: fx.RotationJudged) -> Transition:

@@ -275,12 +275,14 @@ class ArmChanged(Output, frozen=True, gc=False, tag=True, kw_only=True):
 
 
 class PhaseChanged(Output, frozen=True, gc=False, tag=True, kw_only=True):
-    """An operator approved another phase."""
+    """An operator approved another phase, or it was lowered."""
 
     phase: Phase
     previous: Phase
     reason: str
     operator: str
+    verdict_sha256: str = ""
+    """Document the approval relied on; empty where it needed none."""
 
 
 class RotationJudged(Output, frozen=True, gc=False, tag=True, kw_only=True):

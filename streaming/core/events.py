@@ -245,12 +245,20 @@ class ArmRequested(Event, frozen=True, gc=False, tag=True, kw_only=True):
 
 
 class PhaseRequested(Event, frozen=True, gc=False, tag=True, kw_only=True):
-    """An operator approves a phase."""
+    """An operator approves a phase, or anyone who may change something goes back to a lower one."""
 
     command_id: int
     phase: Phase
     reason: str
     operator: str
+    is_platform: bool = False
+    """Asked with the platform's token, which may lower the phase only."""
+    verdict_sha256: str = ""
+    """Document the approval relies on; empty cites none."""
+    verdict_venue: str = ""
+    verdict_account: str = ""
+    verdict_missing: tuple[str, ...] = ()
+    """Rows of the document that are not PASS and stand against this phase."""
 
 
 class SpecApproved(Event, frozen=True, gc=False, tag=True, kw_only=True):

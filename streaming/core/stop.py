@@ -1,7 +1,7 @@
 """Stop latch, arming, phase, limits at run time, and the account-wide reasons against entries.
 
 Rule 1: the latch keeps its first reason and is reset by an operator only, with a reason; it survives restarts (I-17).
-Rule 2: a phase above `paper` needs a session that can sign; arming is an act of its own.
+Rule 2: a phase above `paper` needs a session that can sign, and a verdict (`phase`); arming is an act of its own.
 Rule 3: limits may tighten at run time, never widen (I-32).
 Rule 4: every command is answered, accepted or with every reason at once.
 """
@@ -20,7 +20,6 @@ from streaming.core.effects import (
 from streaming.core.events import (
     ArmRequested,
     LimitsReloaded,
-    Phase,
     PhaseRequested,
     RateUseReported,
     ResetRequested,
@@ -29,6 +28,7 @@ from streaming.core.events import (
 )
 from streaming.core.latch import report_entries, set_latch
 from streaming.core.limits import widened
+from streaming.core.phase import PAPER_PHASES, is_promotion, promotion_reasons
 from streaming.core.state import EngineState, Latch
 from streaming.core.trading.effects import LadderChanged
 from streaming.core.trading.fills import report_losses
@@ -42,7 +42,6 @@ _LADDER = ((3, Decimal("0.95")), (2, Decimal("0.9")), (1, Decimal("0.8")))
 """Step of the degradation ladder → use of any rate limit from which it holds: polls shed, fewer streams, no entries."""
 LADDER_STOP_NS = 10 * NS_PER_S
 """A limit that stays used up for this long stops trading: nothing of ours gets through any more."""
-PAPER_PHASES = (Phase.OBSERVE, Phase.PAPER)
 
 
 def entries_closed_by(state: EngineState) -> tuple[str, ...]:
@@ -128,10 +127,12 @@ def on_arm(state: EngineState, event: ArmRequested, out: list[AnyOutput]) -> Non
 
 
 def on_phase(state: EngineState, event: PhaseRequested, out: list[AnyOutput]) -> None:
-    """Approve a phase; micro and above need orders that can be signed."""
+    """Approve a phase, or go back to one; micro and above need orders that can be signed, and a verdict to rely on."""
     reasons = _missing(event.reason, event.operator)
     if event.phase not in PAPER_PHASES and not state.session.agent:
         reasons += ("this session can not sign orders: set account and agent_key_file, then start again",)
+    elif is_promotion(state.control.phase, event.phase):
+        reasons += promotion_reasons(state, event)
     if not reasons and event.phase is not state.control.phase:
         previous, state.control.phase = state.control.phase, event.phase
         share_allowances(state)
@@ -143,6 +144,7 @@ def on_phase(state: EngineState, event: PhaseRequested, out: list[AnyOutput]) ->
                 previous=previous,
                 reason=event.reason,
                 operator=event.operator,
+                verdict_sha256=event.verdict_sha256,
             )
         )
     answer(state, out, event.command_id, reasons)

@@ -124,11 +124,11 @@ def test_process_commands_change_state_and_are_refused_with_reasons(sidecar: tup
     assert "drill" in refused.stderr
     answer = json.loads(hip3("reset", *place, "--reason", "drill over", "--json").stdout)
     assert answer == {"is_accepted": True, "reasons": []}
-    assert hip3("phase", "paper", *place, "--reason", "verdict of today").returncode == 0
+    assert hip3("phase", "approve", *place, "--to", "paper", "--reason", "look at it").returncode == 0
     assert hip3("arm", *place).returncode == 0
     assert (status_of(child).phase, status_of(child).is_armed) == ("paper", True)
     assert hip3("arm", "--off", *place).returncode == 0
-    assert hip3("phase", "steady", *place, "--reason", "too early").returncode == 1
+    assert hip3("phase", "approve", *place, "--to", "steady", "--reason", "too early").returncode == 1
     assert not status_of(child).is_armed
 
 

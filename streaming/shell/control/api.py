@@ -2,7 +2,8 @@
 
 Rule 1: `Host` must be ours (421) and `Origin`, where a browser sends one, must be ours too (403): a page of another
 site can neither read nor change anything here (F-105).
-Rule 2: every verb that changes something needs the bearer token of a 0600 file (401 without, 403 with another).
+Rule 2: every verb that changes something needs the bearer token of a 0600 file (401 without, 403 with another). The
+platform's own token reaches `rotation`, `phase` and `stop` only, and the engine takes no promotion from it.
 Rule 3: a body is read whole, within a time and a size, before anything is done with it (F-90); what is accepted or
 refused was journaled by the engine before it is answered.
 Rule 4: the routes are the closed set below; answers are JSON of `contracts.control`.
@@ -22,13 +23,14 @@ from streaming.core.effects import CommandAnswered
 from streaming.core.errors import RateLimited
 from streaming.shell.control.broadcast import Broadcast, Queue
 from streaming.shell.control.page import page_response
-from streaming.shell.control.verb import VERBS, MakeEvent, Verb, rotation_event, verb_event
+from streaming.shell.control.verb import PLATFORM_VERBS, VERBS, MakeEvent, Verb, rotation_event, verb_event
 from streaming.shell.process.sockets import LOOPBACK
 from streaming.shell.telemetry.metrics import Metrics
 
 BODY_BYTES_MAX = 1_048_576
 READ_TIMEOUT_S = 5.0
 HEARTBEAT_S = 15.0
+PLATFORM_PATHS = frozenset({f"{API_PREFIX}/rotation", *(f"{API_PREFIX}/{name}" for name in PLATFORM_VERBS)})
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -68,12 +70,22 @@ def refusal(status: int, *reasons: str) -> web.Response:
 class ControlApi:
     """Handlers of the control port."""
 
-    def __init__(self, *, sidecar: Sidecar, metrics: Metrics, broadcast: Broadcast, token: str, port: int) -> None:
-        """Serve `sidecar` on loopback `port`."""
+    def __init__(
+        self,
+        *,
+        sidecar: Sidecar,
+        metrics: Metrics,
+        broadcast: Broadcast,
+        token: str,
+        port: int,
+        platform_token: str | None = None,
+    ) -> None:
+        """Serve `sidecar` on loopback `port`; without a platform token only the operator's is taken."""
         self._sidecar = sidecar
         self._metrics = metrics
         self._broadcast = broadcast
         self._token = token.encode()
+        self._platform_token = None if platform_token is None else platform_token.encode()
         self._hosts = frozenset({f"{LOOPBACK}:{port}", f"localhost:{port}"})
         self._origins = frozenset(f"http://{host}" for host in self._hosts)
 
@@ -120,12 +132,17 @@ class ControlApi:
         if origin is not None and origin.lower() not in self._origins:
             return refusal(403, "Origin: expected this sidecar's own page, found another site")
         if request.method not in {"GET", "HEAD"}:
-            scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-            if scheme.lower() != "bearer" or not given:
+            given = _bearer(request)
+            if not given:
                 return refusal(401, "Authorization: expected `Bearer` and the token of <warehouse>/control/token")
-            if not hmac.compare_digest(given.strip().encode(errors="surrogateescape"), self._token):
+            if not hmac.compare_digest(given, self._token) and not self._is_platform(request):
                 return refusal(403, "Authorization: expected the token of <warehouse>/control/token, found another")
         return await handler(request)
+
+    def _is_platform(self, request: web.Request) -> bool:
+        """Say whether the platform's token was given, on a route that takes it."""
+        token = self._platform_token
+        return token is not None and request.path in PLATFORM_PATHS and hmac.compare_digest(_bearer(request), token)
 
     # --- reading
 
@@ -192,7 +209,7 @@ class ControlApi:
             raw = await _body(request)
             if isinstance(raw, web.Response):
                 return raw
-            make = verb_event(verb, raw)
+            make = verb_event(verb, raw, is_platform=self._is_platform(request))
             if isinstance(make, tuple):
                 return refusal(422, *make)
             answer = await self._sidecar.command(make)
@@ -204,6 +221,12 @@ class ControlApi:
     async def _reload(self, _request: web.Request) -> web.Response:
         answer = await self._sidecar.reload()
         return json_response(answer, 200 if answer.is_accepted else 422)
+
+
+def _bearer(request: web.Request) -> bytes:
+    """Return the bearer token that was given, empty if none was."""
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    return given.strip().encode(errors="surrogateescape") if scheme.lower() == "bearer" else b""
 
 
 async def _relay(queue: Queue, response: web.StreamResponse) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from streaming.contracts.control import ApproveBody, ArmBody, PhaseBody, StopBody
+from streaming.contracts.phase import decode_verdict, missing_rows, verdict_sha256
 from streaming.contracts.rotation import RotationDoc
 from streaming.core.events import (
     AnyEvent,
@@ -24,6 +25,8 @@ from streaming.core.events import (
 )
 
 TEXT_LENGTH_MAX = {"operator": 64, "reason": 300, "phase": 40, "coin": 64}
+PLATFORM_VERBS = frozenset({"phase", "stop"})
+"""Verbs that the platform's token may use: they take away, and the engine refuses it what would not."""
 
 MakeEvent = Callable[[int, int, int], AnyEvent]
 """(command_id, recv_mono_ns, recv_ts_ns) → event."""
@@ -44,8 +47,26 @@ def _arm(body: ArmBody, stamps: dict[str, int]) -> AnyEvent:
     return ArmRequested(**stamps, is_armed=body.is_armed, operator=body.operator)
 
 
-def _phase(body: PhaseBody, stamps: dict[str, int]) -> AnyEvent:
-    return PhaseRequested(**stamps, phase=Phase(body.phase), reason=body.reason, operator=body.operator)
+def _phase(body: PhaseBody, stamps: dict[str, int]) -> PhaseRequested:
+    event = PhaseRequested(
+        command_id=stamps["command_id"],
+        recv_mono_ns=stamps["recv_mono_ns"],
+        recv_ts_ns=stamps["recv_ts_ns"],
+        phase=Phase(body.phase),
+        reason=body.reason,
+        operator=body.operator,
+    )
+    if not body.verdict:
+        return event
+    raw = body.verdict.encode()
+    doc = decode_verdict(raw)
+    return msgspec.structs.replace(
+        event,
+        verdict_sha256=verdict_sha256(raw),
+        verdict_venue=doc.venue,
+        verdict_account=doc.account,
+        verdict_missing=missing_rows(doc, body.phase),
+    )
 
 
 def _approve(body: ApproveBody, stamps: dict[str, int]) -> AnyEvent:
@@ -61,8 +82,14 @@ VERBS: dict[str, Verb] = {
 }
 
 
-def verb_event(verb: Verb, raw: bytes) -> MakeEvent | tuple[str, ...]:
-    """Return what makes the event, or every reason why the body can not be used."""
+def verb_event(verb: Verb, raw: bytes, *, is_platform: bool = False) -> MakeEvent | tuple[str, ...]:
+    """Return what makes the event, or every reason why the body can not be used.
+
+    Args:
+        verb: Line of `VERBS`.
+        raw: Body as received.
+        is_platform: Whether it came with the platform's token: the event says so, and the engine judges it.
+    """
     kind, build = verb
     try:
         body = msgspec.json.decode(raw, type=kind)
@@ -71,15 +98,23 @@ def verb_event(verb: Verb, raw: bytes) -> MakeEvent | tuple[str, ...]:
         return (f"body: expected JSON with {fields}, found {str(error)[:150]}",)
     if reasons := _text_problems(body):
         return reasons
-    return lambda command_id, mono_ns, ts_ns: build(
-        body, {"command_id": command_id, "recv_mono_ns": mono_ns, "recv_ts_ns": ts_ns}
-    )
+
+    def make(command_id: int, mono_ns: int, ts_ns: int) -> AnyEvent:
+        event = build(body, {"command_id": command_id, "recv_mono_ns": mono_ns, "recv_ts_ns": ts_ns})
+        if is_platform and isinstance(event, PhaseRequested):
+            return msgspec.structs.replace(event, is_platform=True)
+        return event
+
+    return make
 
 
 def _text_problems(body: msgspec.Struct) -> tuple[str, ...]:
     reasons = []
     for name in body.__struct_fields__:
         text = getattr(body, name)
+        if name == "verdict":
+            reasons += _verdict_problems(text)
+            continue
         if not isinstance(text, str):
             continue
         length_max = TEXT_LENGTH_MAX[name]
@@ -88,6 +123,15 @@ def _text_problems(body: msgspec.Struct) -> tuple[str, ...]:
         elif name == "phase" and text not in set(Phase):
             reasons.append(f"phase: expected one of {', '.join(Phase)}, found {text!r}")
     return tuple(reasons)
+
+
+def _verdict_problems(text: str) -> list[str]:
+    try:
+        if text:
+            decode_verdict(text.encode())
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        return [f"verdict: expected a verdict document, found {str(error)[:150]}"]
+    return []
 
 
 def rotation_event(

@@ -29,7 +29,7 @@ from streaming.core.units import NS_PER_S
 from streaming.shell.config.load import Effective
 from streaming.shell.config.schema import Config
 from streaming.shell.control.api import ControlApi
-from streaming.shell.control.credential import load_or_create_token
+from streaming.shell.control.credential import load_or_create_platform_token, load_or_create_token
 from streaming.shell.control.sidecar import RunningSidecar
 from streaming.shell.execution.agent_watch import refuse_unless_signing
 from streaming.shell.execution.trading import agent_key_of
@@ -218,7 +218,14 @@ class Supervisor:
             read_config=self._read_config,
             faults=faults,
         )
-        return ControlApi(sidecar=sidecar, metrics=parts.metrics, broadcast=parts.broadcast, token=token, port=port)
+        return ControlApi(
+            sidecar=sidecar,
+            metrics=parts.metrics,
+            broadcast=parts.broadcast,
+            token=token,
+            port=port,
+            platform_token=load_or_create_platform_token(self._loaded.config.root),
+        )
 
     def _endpoint(self, parts: Parts, port: int) -> Endpoint:
         endpoint = Endpoint(

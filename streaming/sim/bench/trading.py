@@ -40,8 +40,7 @@ async def approve(sidecar: Sidecar, markets: Sequence[BenchMarket], trader: Trad
         ChildFailed: It refused, or nobody answered; with every reason.
     """
     client = Client(sidecar.root, None)
-    by_whom = {"reason": "bench", "operator": OPERATOR}
-    await _accepted(sidecar, client, "phase", {"phase": PHASE, **by_whom})
+    await _accepted(sidecar, client, "phase", {"phase": PHASE, "reason": "simulated", "operator": OPERATOR})
     refused = await sidecar.put_rotation(encode_rotation(_rotation(markets, trader)))
     if refused:
         raise ChildFailed(f"rotation: expected to be accepted, found: {'; '.join(refused)}")
