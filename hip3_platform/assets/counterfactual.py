@@ -1,0 +1,112 @@
+"""gold/gate_outcomes and gold/gate_prices: what every limit blocked, and what that cost or saved."""
+
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from hip3_platform.analytics import counterfactual
+from hip3_platform.analytics.counterfactual import (
+    ALL_MARKETS,
+    GATE_OUTCOMES,
+    GATE_PRICES,
+    GateRule,
+    write_gate_outcomes,
+    write_gate_prices,
+)
+from hip3_platform.assets.common import (
+    FRESHNESS,
+    WRITER_POOL,
+    bronze_key,
+    gold_key,
+    schema_of_frame,
+    table_value,
+    written_metadata,
+)
+from hip3_platform.resources.warehouse import WarehouseResource
+
+_SHOWN = (
+    "coin", "kind", "name", "state", "blocked_count", "only_count", "only_fill_count", "price_bps", "price_bps_low",
+    "price_bps_high", "price_usd", "price_usd_low", "price_usd_high", "passed_bps", "why",
+)  # fmt: skip
+SHOWN_ROWS_MAX = 200
+"""Rows in the table of the UI; the file holds all."""
+DRAWN_MAX = 24
+RULE = GateRule()
+
+
+def build_gate_outcomes(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
+    """Return the asset with what would have become of every signal of a day."""
+
+    @dg.asset(
+        key=gold_key(GATE_OUTCOMES), deps=[bronze_key(name) for name in counterfactual.SOURCE_TABLES],
+        group_name="gold", partitions_def=partitions, kinds={"polars"}, freshness_policy=FRESHNESS, pool=WRITER_POOL,
+    )  # fmt: skip
+    def gate_outcomes(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult[Any]:
+        """Every signal, taken or blocked, with its executable result; one row a signal."""
+        venue = warehouse.checked_venue
+        written = write_gate_outcomes(warehouse.path, venue, context.partition_key, RULE)
+        frame = written.frame
+        states = {f"{name}_count": int((frame["state"] == name).sum()) for name in ("filled", "missed", "void")}
+        schema = schema_of_frame(counterfactual.OUTCOME_SCHEMA, counterfactual.OUTCOME_ABOUT)
+        return dg.MaterializeResult(
+            metadata={
+                **written_metadata(written, venue, schema),
+                "blocked_count": int((frame["blocked_by"] != "").sum()),
+                "refused_count": int((frame["refused_by"] != "").sum()),
+                **states,
+            }
+        )
+
+    return gate_outcomes
+
+
+def build_gate_prices(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
+    """Return the asset with the price of every gate and filter over the window that ends with the day."""
+    window = dg.TimeWindowPartitionMapping(start_offset=1 - RULE.window_days)
+
+    @dg.asset(
+        key=gold_key(GATE_PRICES), deps=[dg.AssetDep(gold_key(GATE_OUTCOMES), partition_mapping=window)],
+        group_name="gold", partitions_def=partitions, kinds={"polars"}, freshness_policy=FRESHNESS, pool=WRITER_POOL,
+    )  # fmt: skip
+    def gate_prices(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult[Any]:
+        """What each limit cost or saved per market: executable results of what it alone blocked, with bounds."""
+        venue = warehouse.checked_venue
+        written = write_gate_prices(warehouse.path, venue, context.partition_key, RULE)
+        frame = written.frame
+        counts = {f"{name}_count": int((frame["state"] == name).sum()) for name in ("costs", "saves", "unclear")}
+        schema = schema_of_frame(counterfactual.PRICE_SCHEMA, counterfactual.PRICE_ABOUT)
+        return dg.MaterializeResult(
+            metadata={
+                "prices": table_value(by_weight(frame).head(SHOWN_ROWS_MAX), _SHOWN),
+                "plot": dg.MetadataValue.md(price_plot(frame, venue)),
+                **written_metadata(written, venue, schema),
+                **counts,
+                "insufficient_count": int((frame["state"] == "insufficient").sum()),
+            }
+        )
+
+    return gate_prices
+
+
+def by_weight(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows with all markets first, then those that blocked most."""
+    is_all = pl.col("coin") == ALL_MARKETS
+    return frame.sort(is_all, "only_count", "coin", "name", descending=[True, True, False, False])
+
+
+def price_plot(frame: pl.DataFrame, venue: str) -> str:
+    """Return the prices with their bounds as a picture in Markdown: all markets first, then those with most fills."""
+    # Drawing is imported where it is drawn: a code location loads without it.
+    from hip3_platform.looks.figures import bounds
+    from hip3_platform.looks.render import markdown_image
+
+    rows = [
+        (f"{row['coin']} {row['name']} ({row['only_fill_count']})", *(row[name] for name in _DRAWN))
+        for row in by_weight(frame.filter(pl.col("price_bps").is_not_null())).head(DRAWN_MAX).iter_rows(named=True)
+    ]
+    title = f"What each limit cost (> 0) or saved, with its fills ({venue})"
+    return markdown_image(bounds(rows, title, "bps a fill of what it alone blocked"), title)
+
+
+_DRAWN = ("price_bps_low", "price_bps", "price_bps_high")
