@@ -32,10 +32,22 @@ pair as (
         lag(generation) over receipt <> generation or lag(session_id) over receipt <> session_id as is_reconnect
     from frame
     window receipt as (partition by feed, coin order by recv_ts_ns, seq)
+),
+hidden as (
+    select coin, before_ns as begin_ns, recv_ts_ns as end_ns from pair
+    where is_reconnect or (feed = 'ctx' and recv_ts_ns - before_ns > getvariable('silence_ns'))
+),
+island as ( -- times that touch are one
+    select *, begin_ns <= max(end_ns) over (
+        partition by coin order by begin_ns, end_ns rows between unbounded preceding and 1 preceding) as is_joined
+    from hidden
+),
+counted as (
+    select *, count(*) filter (is_joined is distinct from true) over (
+        partition by coin order by begin_ns, end_ns rows unbounded preceding) as nth
+    from island
 )
-select coin, before_ns as begin_ns, recv_ts_ns as end_ns
-from pair
-where is_reconnect or (feed = 'ctx' and recv_ts_ns - before_ns > getvariable('silence_ns'));
+select coin, min(begin_ns) as begin_ns, max(end_ns) as end_ns from counted group by coin, nth;
 
 create temp table data_end as
 select coin, max(recv_ts_ns) as ts_ns
