@@ -100,6 +100,17 @@ def test_fills_on_seven_days_are_insufficient_however_many() -> None:
     assert "7 test days" in row.reason
 
 
+@pytest.mark.parametrize(("last_day_fills", "state"), [(4, "insufficient"), (5, "approved_micro")])
+def test_50_test_fills_are_enough_and_49_are_not(last_day_fills: int, state: str) -> None:
+    fills = np.zeros((14, 24), dtype=np.int64)
+    fills[:, :5] = 1
+    fills[:4, :] = 1  # enough to choose by
+    fills[13, last_day_fills:] = 0
+    net = fills * (9.0 + np.arange(24) % 3 + np.arange(14)[:, None] % 2)
+    row = _one(MarketEvidence(one_policy_sums(net, fills), "stale_quote"))
+    assert (row.test.fills, row.state) == (45 + last_day_fills, state)
+
+
 @pytest.mark.parametrize("verdict", sorted(VETO))
 def test_a_veto_rejects_whatever_the_bound(verdict) -> None:
     row = _one(replace(_market(edge_bps=20.0), verdict=verdict, probes=PASSED))
@@ -124,6 +135,22 @@ def test_an_edge_that_died_in_the_last_four_days_is_stopped_by_the_guard() -> No
     assert row.guard.se_bps is not None
     assert row.guard.theta_bps - row.guard.se_bps <= 0
     assert row.guard.days == 4
+
+
+def test_the_guard_wants_more_than_a_mean_above_zero() -> None:
+    fills = np.full((14, 24), 1)
+    by_day = np.array([8.0, 9.0] * 5 + [6.0, -5.5, 6.0, -5.5])  # mean +.25 of the last four, standard error 3.3
+    row = _one(MarketEvidence(one_policy_sums(fills * by_day[:, None], fills), "stale_quote"))
+    assert row.guard.theta_bps == pytest.approx(0.25)
+    assert (row.state, row.bound_bps) == ("rejected", None)
+
+
+def test_too_few_fills_at_the_worse_latency_prove_nothing_there() -> None:
+    sums = steady_market(np.random.default_rng(7), 15.0, rate=6.0)
+    fills, net = sums.fills.copy(), sums.net_bps.copy()
+    fills[4::2, ..., 2:], net[4::2, ..., 2:, :] = 0, 0.0  # above 200 ms every other test day fills nothing
+    row = _one(MarketEvidence(replace(sums, fills=fills, net_bps=net), "stale_quote"))
+    assert (row.state, row.stressed.fill_days, row.stressed.p) == ("latency_fragile", 5, 1.0)
 
 
 def test_an_edge_that_a_worse_latency_kills_is_fragile_even_with_probes() -> None:
@@ -222,6 +249,7 @@ def test_a_vetoed_market_lends_its_p_to_nobody() -> None:
     for vetoed, empty in zip(beside_vetoed, beside_empty, strict=True):
         if vetoed.coin in markets:
             assert (vetoed.state, vetoed.p_adjusted) == (empty.state, empty.p_adjusted)
+            assert vetoed.p_stressed_adjusted == empty.p_stressed_adjusted
 
 
 # --- properties

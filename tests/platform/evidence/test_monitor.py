@@ -9,8 +9,10 @@ import pytest
 from evidence_sums import day_names, steady_market
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from statsmodels.stats.multitest import multipletests
 
 from hip3_platform.analytics.evidence.approval import LEVELS, Approval, MarketEvidence, approve_markets
+from hip3_platform.analytics.evidence.estimate import estimate
 from hip3_platform.analytics.evidence.monitor import (
     DayNoise,
     Standing,
@@ -207,6 +209,50 @@ def test_days_are_drawn_with_the_design_effects_of_the_method() -> None:
         crashes = 1 + noise.crash_sds**2 * noise.crash_rate * (1 - noise.crash_rate)
         assert found == pytest.approx(1 + (effect - 1) * crashes, rel=0.06)
         assert abs(net.sum() / fills.sum()) < 0.1
+
+
+def test_volatile_days_keep_the_standard_deviation_of_a_fill() -> None:
+    noise = DayNoise(fills_per_day=(20.0, 20.0), intraclass=0.0, common_share=0.0)
+    net, fills = draw_days(np.random.default_rng(3), 40, 200, (0.0,) * 8, noise)
+    assert float((net**2).sum() / fills.sum()) == pytest.approx(noise.sd_bps**2, rel=0.06)
+
+
+def _slow_levels(net: np.ndarray, fills: np.ndarray, looks: int, *, is_confirmed: bool) -> np.ndarray:
+    held, yesterday, history = [False] * net.shape[1], [False] * net.shape[1], []
+    for look in range(looks):
+        p = []
+        for market in range(net.shape[1]):
+            s, n = net[look : look + 10, market], fills[look : look + 10, market]
+            whole, last = estimate(s, n), estimate(s[-4:], n[-4:])
+            is_out = whole.fills < 50 or whole.clusters < 8 or not last.less_one_se_bps > 0
+            p.append(1.0 if is_out else float(whole.p))
+        adjusted = multipletests(p, method="fdr_bh")[1]
+        enters = [each <= 0.05 for each in adjusted]
+        held = [
+            (was and each <= 0.20) or (enter and (before or not is_confirmed))
+            for was, each, enter, before in zip(held, adjusted, enters, yesterday, strict=True)
+        ]
+        yesterday = enters
+        history.append(held)
+    return np.array(history)
+
+
+def test_measured_looks_are_those_of_a_slow_reference() -> None:
+    looks, edges = 8, (0.0,) * 4 + (0.7,) * 4
+    rates = measure_looks(7, universes=25, looks=looks, edges_bps=edges)
+    net, fills = draw_days(np.random.default_rng(7), 9 + looks, 25, edges, DayNoise())
+    one_day, confirmed = (
+        np.array([_slow_levels(net[:, u], fills[:, u], looks, is_confirmed=rule) for u in range(25)])
+        for rule in (False, True)
+    )
+    assert rates.ever_unconfirmed == pytest.approx(one_day[..., :4].any(axis=(1, 2)).mean())
+    assert rates.ever_micro == pytest.approx(confirmed[..., :4].any(axis=(1, 2)).mean())
+    assert rates.false_days_micro == pytest.approx(confirmed[..., :4].mean())
+    assert rates.false_days_unconfirmed == pytest.approx(one_day[..., :4].mean())
+    assert rates.power_micro == pytest.approx(confirmed[:, -1, 4:].mean())
+    in_force, false = confirmed.sum(axis=2), confirmed[..., :4].sum(axis=2)
+    assert rates.fdr_micro == pytest.approx((false / np.maximum(in_force, 1)).mean())
+    assert 0 < rates.power_micro < 1
 
 
 def test_daily_looks_find_false_approvals_that_confirmation_and_the_anytime_bound_take_away() -> None:
