@@ -1,37 +1,55 @@
 """What an operator may choose about ranking and rotation, as one Dagster resource."""
 
-from decimal import Decimal
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field
 
-from hip3_platform.analytics.ranking import RankingRule
-from hip3_platform.analytics.rotation import RotationRule
+from hip3_platform.analytics.rotating.allocation import AllocationRule
+from hip3_platform.analytics.rotating.blacklist import BlacklistRule
+from hip3_platform.analytics.rotating.capacity import CapacityRule
+from hip3_platform.analytics.rotating.score import ScoreRule
+from hip3_platform.analytics.rotating.standing import StandingRule
+
+if TYPE_CHECKING:
+    from hip3_platform.analytics.gold_rotation import RankingRules, RotationRules
 
 
 class RotationPolicy(dg.ConfigurableResource[None]):
-    """Window, thresholds and bounds. The sidecar's own limits stand above: a rotation only tightens them (I-32)."""
+    """Bounds of a rotation. The sidecar's own limits stand above: a rotation only tightens them (I-32)."""
 
-    window_days: int = Field(default=14, ge=1, le=366)
-    episode_count_min: int = Field(default=30, ge=2)
     market_count_max: int = Field(default=5, ge=1)
-    ntl_max: str = Field(default="100", description="Quote units a market, at most the sidecar's position_ntl_max")
+    ntl_max_usd: float = Field(default=100.0, gt=0, description="A market, at most the sidecar's position_ntl_max")
+    risk_budget_usd: float = Field(default=20.0, gt=0, description="Worst loss of all members together")
+    capital_usd: float = Field(default=500.0, gt=0, description="What the fractional Kelly is a share of")
     expiry_hours: int = Field(default=72, ge=25, description="After the end of the as-of day")
     blacklist: list[str] = Field(default=[], description="Markets that never enter, as the venue names them")
     account: str = Field(default="paper", description="Master address, or paper where no order is signed")
 
     @property
-    def ranking(self) -> RankingRule:
-        """The part that ranks."""
-        return RankingRule(window_days=self.window_days, episode_count_min=self.episode_count_min)
+    def incidents(self) -> BlacklistRule:
+        """What keeps a market out, and for how long."""
+        return BlacklistRule(manual=tuple(sorted(self.blacklist)))
 
     @property
-    def rotation(self) -> RotationRule:
+    def ranking(self) -> "RankingRules":
+        """The part that ranks."""
+        from hip3_platform.analytics.gold_rotation import RankingRules
+
+        return RankingRules(capacity=CapacityRule(), score=ScoreRule())
+
+    @property
+    def rotation(self) -> "RotationRules":
         """The part that chooses."""
-        return RotationRule(
-            market_count_max=self.market_count_max,
-            ntl_max=Decimal(self.ntl_max),
-            expiry_hours=self.expiry_hours,
-            blacklist=tuple(sorted(self.blacklist)),
+        from hip3_platform.analytics.gold_rotation import RotationRules
+
+        return RotationRules(
             account=self.account,
+            expiry_hours=self.expiry_hours,
+            standing=StandingRule(market_count_max=self.market_count_max),
+            allocation=AllocationRule(
+                cap_usd=self.ntl_max_usd, capital_usd=self.capital_usd, risk_budget_usd=self.risk_budget_usd
+            ),
+            blacklist=self.incidents,
+            capacity=CapacityRule(),
         )

@@ -4,6 +4,8 @@ Rule 1: the newest *version* is pushed, never the latest materialization: a re-r
 Rule 2: every push names the document it replaces (`If-Match`); if that changed meanwhile, the next tick looks again.
 Rule 3: a refused document is not pushed again to the same session of the sidecar: the check stays red until a newer
 document or another session comes.
+Rule 4: what waits for an operator is not in the markets of a document; one that allows nothing and does not say that it
+means it is not pushed, and the reason names what waits.
 """
 
 from typing import Any
@@ -51,6 +53,7 @@ def _events(
         "market_count": len(doc.markets),
         "markets": ", ".join(f"{market.coin} ({market.ntl_max})" for market in doc.markets) or "none",
         "expires": dg.MetadataValue.timestamp(doc.expires_ts_ns / 1e9),
+        "proposed": ", ".join(proposal.market.coin for proposal in doc.proposed) or "none",
         "accepted": answer.is_accepted,
     }
     metadata |= {"reasons": dg.MetadataValue.md(reasons)} if reasons else {}
@@ -67,6 +70,14 @@ def evaluation(is_passed: bool, text: str, metadata: dict[str, Any] | None = Non
         asset_key=SIDECAR_ROTATION, check_name=ACCEPTED, passed=is_passed, severity=dg.AssetCheckSeverity.ERROR,
         description=text[:1000], metadata=metadata or {},
     )  # fmt: skip
+
+
+def _nothing_to_push(doc: RotationDoc) -> str:
+    """Return why a document is not pushed; empty when it is."""
+    if doc.markets or doc.stands_down or not doc.proposed:
+        return ""
+    waiting = ", ".join(proposal.market.coin for proposal in doc.proposed)
+    return f"version {doc.version} allows nothing until an operator approves {waiting}: hip3 rotation approve"
 
 
 def _push(doc: RotationDoc, raw: bytes, sidecar: SidecarResource, cursor: Cursor) -> dg.SensorResult:
@@ -99,6 +110,8 @@ def push_newest(cursor_text: str | None, warehouse: WarehouseResource, sidecar: 
     newest = newest_rotation(warehouse.path, warehouse.checked_venue)
     if newest is None:
         return dg.SensorResult(skip_reason="no rotation document yet", cursor=cursor_text)
+    if waiting := _nothing_to_push(newest[0]):
+        return dg.SensorResult(skip_reason=waiting, cursor=cursor_text)
     try:
         return _push(*newest, sidecar, cursor)
     except SidecarAbsent as error:

@@ -24,7 +24,7 @@ from hip3_platform.sensors.sidecar_health import observe_sidecar
 from streaming.contracts.control import Endpoint, RotationAnswer, StatusView
 from streaming.contracts.manifest import ManifestLine
 from streaming.contracts.paths import day_begin_ns, gold_path, manifest_path
-from streaming.contracts.rotation import RotationDoc, encode_rotation, rotation_sha256
+from streaming.contracts.rotation import RotationDoc, RotationProposal, encode_rotation, rotation_sha256
 from streaming.core.units import NS_PER_DAY, NS_PER_S
 
 MINUTE = 60 * NS_PER_S
@@ -288,6 +288,23 @@ def test_push_first_document_is_sent_and_its_acceptance_recorded(warehouse: Ware
     assert isinstance(observation, dg.AssetObservation)
     assert observation.metadata["version"].value == doc.version
     assert (check.asset_key, check.check_name, check.passed) == (SIDECAR_ROTATION, "accepted", True)
+
+
+def test_push_a_document_that_only_proposes_waits_and_one_that_stands_down_is_sent(
+    warehouse: WarehouseResource,
+) -> None:
+    doc, _ = _store(warehouse, DAY_1)
+    path = gold_path(warehouse.path, table="rotation", venue="sim", day=DAY_1, suffix="json")
+    proposed = msgspec.structs.replace(doc, markets=(), proposed=(RotationProposal(market=doc.markets[0]),))
+    write_bytes(path, encode_rotation(proposed))
+    skipped = push_newest(None, warehouse, _sidecar(warehouse, NOTHING_HELD))
+    assert not skipped.asset_events
+    assert "until an operator approves xyz:A" in str(skipped.skip_reason)
+    down = encode_rotation(msgspec.structs.replace(proposed, stands_down=True))
+    write_bytes(path, down)
+    sidecar = _sidecar(warehouse, NOTHING_HELD, _answer(True))
+    push_newest(None, warehouse, sidecar)
+    assert sidecar._pushed == [(down, "")]
 
 
 def test_push_names_the_document_it_replaces(warehouse: WarehouseResource) -> None:
