@@ -57,7 +57,7 @@ def incidents_on(
 
 
 def sidecar_on(root: Path, venue: str, days: Sequence[str], coins: Sequence[str]) -> Sidecar:
-    """Return how the sidecar stood at the end of the last of `days`, ascending; older ones are asked where it is mute."""
+    """Return how the sidecar stood at the end of the last of `days` (ascending); where it is mute, on an older one."""
     phase = _newest(root, venue, days, "events", NO_MARKET, "state", kind="phase_changed")
     config = _newest(root, venue, days, "configs", NO_MARKET, "config_json")
     if not isinstance(config, str):
