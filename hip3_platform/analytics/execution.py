@@ -13,10 +13,11 @@ from typing import Any
 
 import polars as pl
 
+from hip3_platform.analytics import execution_quality as quality
 from hip3_platform.analytics.bronze import NO_MARKET
 from hip3_platform.analytics.frames import floats, quantiles, read_market
 
-SOURCE_TABLES = ("orders", "fills", "round_trips", "actions", "ledger")
+SOURCE_TABLES = ("orders", "fills", "round_trips", "actions", "ledger", *quality.SOURCE_TABLES)
 COLUMNS: dict[str, tuple[str, ...]] = {
     "orders": ("session_id", "cloid", "seq", "ordinal", "mode", "is_reduce_only", "sz", "applied_sz", "status",
                "action_id", "sent_us", "answered_us"),
@@ -67,6 +68,7 @@ SCHEMA: dict[str, Any] = {
     **dict.fromkeys(_RATES, pl.Float64),
     **{f"{name}_{q}": pl.Float64 for name in _QUANTILES for q in ("p50", "p95", "p99")},
     **dict.fromkeys(_MONEY, MONEY),
+    **quality.SCHEMA,
 }
 """Columns of gold/daily_execution, one row a market; units are in the names."""
 
@@ -78,12 +80,13 @@ ABOUT: dict[str, str] = {
     **_RATES,
     **{f"{name}_p{q}": f"P{q} of {text}" for name, text in _QUANTILES.items() for q in (50, 95, 99)},
     **_MONEY,
+    **quality.ABOUT,
 }
 """What each column is, for the UI."""
 
 
 def execution_figures(tables: Mapping[str, pl.DataFrame]) -> dict[str, Any]:
-    """Return the figures (`SCHEMA` without venue, day and coin) of the live rows among `tables`.
+    """Return counts, rates, latencies and money of the live rows among `tables`; `execution_quality` has the rest.
 
     Args:
         tables: Table name → rows with at least `COLUMNS`, of any one or more markets, sessions and days.
@@ -162,7 +165,8 @@ def execution_of(root: Path, venue: str, day: str, coin: str) -> dict[str, Any] 
     }
     if not any((tables[name]["mode"] == "live").any() for name in ("orders", "fills", "ledger")):
         return None
-    return {"venue": venue, "day": day, "coin": coin, **execution_figures(tables)}
+    head = {"venue": venue, "day": day, "coin": coin}
+    return {**head, **execution_figures(tables), **quality.quality_of(root, venue, day, coin)}
 
 
 def execution_frame(rows: list[dict[str, Any]]) -> pl.DataFrame:
