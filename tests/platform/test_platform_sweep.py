@@ -1,5 +1,7 @@
 """A sweep on columns against the engine itself: the same rows, the same signals, the same gate vectors."""
 
+import argparse
+import json
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,11 +9,13 @@ from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
 from core_builders import (
     COIN,
+    START_TS_NS,
     a_bbo,
     a_book,
     a_ctx,
@@ -30,14 +34,19 @@ from core_builders import (
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hip3_platform.analytics.bronze import compact
+from hip3_platform.analytics.landing import read_landing
 from hip3_platform.analytics.sweep import CONTROLS, NotSweptError, sweep
 from hip3_platform.analytics.sweep_exact import exceeds, reaches
 from hip3_platform.analytics.sweep_spread import mean_spreads
 from hip3_platform.analytics.sweep_tape import SOURCE_TABLES, Tape, tape_of
+from hip3_platform.cli import sweep as command
+from streaming.contracts.paths import day_of
 from streaming.contracts.projection import Projector
 from streaming.contracts.tables import TABLES
 from streaming.core.effects import AnyOutput, GateId, GatesEvaluated, SignalRaised
 from streaming.core.engine import step
+from streaming.core.errors import ConfigError, StoreError
 from streaming.core.events import AnyEvent, ConnectionLost, RateUseReported, SessionClosed, SpecsReceived, StopRequested
 from streaming.core.limits import Limits
 from streaming.shell.tables.seal import PartWriter
@@ -177,6 +186,8 @@ def _judged(steps: Iterator[tuple[int, list[AnyOutput]]]) -> Judged:
 def _tables(root: Path, events: Sequence[AnyEvent]) -> dict[str, pl.DataFrame]:
     """Decide, project and seal a session as the sidecar does, and read its tables back."""
     state, projector = an_engine(SPEC), Projector((SPEC,))
+    config = {"venue": "sim", "limits": msgspec.to_builtins(Limits(), builtin_types=(Decimal,))}
+    projector.session_began(START_TS_NS, "test", msgspec.json.encode(config).decode(), 0)
     for event in events:
         outputs = step(state, event)
         projector.feed(state.seq, event, outputs)
@@ -184,6 +195,7 @@ def _tables(root: Path, events: Sequence[AnyEvent]) -> dict[str, pl.DataFrame]:
     parts: dict[str, list[pl.DataFrame]] = {name: [] for name in SOURCE_TABLES}
     for (table, day), rows in projector.take().items():
         line = writer.seal(table, day, rows)
+        writer.announce([line])
         if table in parts:
             parts[table].append(pl.read_parquet(root / line.path, hive_partitioning=False))
     empty = {name: pl.DataFrame(pl.from_arrow(TABLES[name].schema.empty_table())) for name in SOURCE_TABLES}
@@ -312,3 +324,63 @@ def test_mean_spread_is_rounded_as_the_engine_rounds(session: Session) -> None:
             seen.append(market.spread_reference_px)
     means = mean_spreads(session.tape, limits.gates.spread_ewma_alpha)
     assert [Decimal(int(mean)).scaleb(-12) for mean in means] == seen
+
+
+# --- a day from its files
+
+
+DAY = day_of(START_TS_NS)
+
+
+def _args(root: Path, *words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    return parser.parse_args(["--day", DAY, "--warehouse", str(root), "--json", *words])
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[AnyEvent]]:
+    """A warehouse with bronze of a session, and its inputs."""
+    root = tmp_path_factory.mktemp("day")
+    events = list(World(random.Random(7)).events())
+    _tables(root, events)
+    landing = read_landing(root, "sim")
+    for table in SOURCE_TABLES:
+        assert compact(root, table, "sim", DAY, landing.of(DAY, table)).findings.is_clean
+    return root, events
+
+
+def test_command_sweep_counts_what_the_engine_decides(
+    judged: tuple[Path, list[AnyEvent]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, events = judged
+    words = ("--set", "detector.edge_bps_min=0,2,6.5", "--set", "gates.ctx_age_ms_max=350,8000")
+    assert command.run(_args(root, *words)) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert len(answer["settings"]) == len(answer["totals"]) == 6
+    for setting, row in zip(answer["settings"], answer["totals"], strict=True):
+        edge, age = Decimal(setting["detector.edge_bps_min"]), int(setting["gates.ctx_age_ms_max"])
+        want = _decided(events, limits_with(detector={"edge_bps_min": edge}, gates={"ctx_age_ms_max": age}))
+        passed = sum(not blocked_by for *_, blocked_by in want.values())
+        assert (row["signal_count"], row["cold_count"]) == (len(want), 0)
+        assert abs(row["passed_count"] - passed) <= row["uncertain_count"]
+        assert row["passed_count"] == row["fill_count"] + row["missed_count"] + row["void_count"]
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("--set", "paper.latency_ms=1,2"), "hip3 replay --set"),
+        (("--set", "detector.edge_bps_min"), "expected values as"),
+        (("--set", "gates.ctx_age_ms_max=0"), "--set"),
+        (("--set", f"detector.edge_bps_min={','.join(map(str, range(300)))}"), "at most 256"),
+    ],
+)
+def test_command_sweep_refuses_wrong_words(tmp_path: Path, words: tuple[str, ...], text: str) -> None:
+    with pytest.raises(ConfigError, match=text):
+        command.run(_args(tmp_path, *words))
+
+
+def test_command_sweep_without_tables_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="judge the day first"):
+        command.run(_args(tmp_path, "--set", "detector.edge_bps_min=1"))
