@@ -14,15 +14,12 @@ from hypothesis import strategies as st
 
 from hip3_platform.analytics.rotating import archive, capacity, score
 from hip3_platform.analytics.rotating.allocation import AllocationRule
-from hip3_platform.analytics.rotating.blacklist import Blacklisting, BlacklistRule
-from hip3_platform.analytics.rotating.capacity import CapacityRule
+from hip3_platform.analytics.rotating.blacklist import Blacklisting
 from hip3_platform.analytics.rotating.document import Identity, RotationRefused, revised, state_of, version_of
 from hip3_platform.analytics.rotating.rotate import APPROVALS, Evidence, Rules, needs_approval, rotate
-from hip3_platform.analytics.rotating.score import ScoreRule
 from hip3_platform.analytics.rotating.settings import Own
 from hip3_platform.analytics.rotating.standing import StandingRule
 from hip3_platform.cli import rotation as command
-from hip3_platform.resources.policy import RotationPolicy
 from streaming.contracts.rotation import RotationDoc, RotationMarket, decode_rotation, encode_rotation
 from streaming.core.errors import StoreError
 
@@ -303,15 +300,3 @@ def test_command_shows_approves_and_rolls_back(tmp_path: Path, capsys: pytest.Ca
     assert (newest.markets, newest.stands_down) == ((), True)
     with pytest.raises(RotationRefused, match="reason"):
         _hip3_rotation(tmp_path, "approve", "--reason", " ")
-
-
-def test_policy_of_an_operator_reaches_every_rule_and_its_defaults_are_those_of_the_rules() -> None:
-    plain = RotationPolicy()
-    assert (plain.rules, plain.scoring) == (Rules(StandingRule(), AllocationRule()), ScoreRule())
-    assert (plain.capacity, plain.blacklisting) == (CapacityRule(), BlacklistRule())
-    chosen = RotationPolicy(
-        market_count_max=2, confirm_days=1, shadow_days=0, ntl_max="40", risk_budget_usd=5, blacklist=["B", "A"]
-    )
-    assert (chosen.rules.standing.ready_days, chosen.rules.standing.market_count_max) == (1, 2)
-    assert (chosen.rules.allocation.cap_usd, chosen.rules.allocation.risk_budget_usd) == (40.0, 5.0)
-    assert chosen.blacklisting.manual == ("A", "B")
