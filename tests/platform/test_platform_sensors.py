@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import dagster as dg
 import msgspec
@@ -10,7 +11,7 @@ from platform_warehouse import DAY_1, DAY_2, DAY_3, FixedClock, MarketDay, write
 
 from hip3_platform.analytics import gold
 from hip3_platform.analytics.landing import Landing
-from hip3_platform.analytics.rotation import RotationRule, build_rotation
+from hip3_platform.analytics.rotating.document import Identity, build_document
 from hip3_platform.analytics.store import write_bytes
 from hip3_platform.assets.common import SIDECAR_ROTATION, gold_key
 from hip3_platform.definitions import JOB, build_definitions
@@ -24,7 +25,7 @@ from hip3_platform.sensors.sidecar_health import observe_sidecar
 from streaming.contracts.control import Endpoint, RotationAnswer, StatusView
 from streaming.contracts.manifest import ManifestLine
 from streaming.contracts.paths import day_begin_ns, gold_path, manifest_path
-from streaming.contracts.rotation import RotationDoc, RotationProposal, encode_rotation, rotation_sha256
+from streaming.contracts.rotation import RotationDoc, RotationMarket, RotationProposal, encode_rotation, rotation_sha256
 from streaming.core.units import NS_PER_DAY, NS_PER_S
 
 MINUTE = 60 * NS_PER_S
@@ -262,10 +263,12 @@ def _answer(is_accepted: bool, *reasons: str) -> RotationAnswer:
 
 
 def _store(warehouse: WarehouseResource, day: str) -> tuple[RotationDoc, bytes]:
-    row = {"coin": "xyz:A", "state": "ranked", "score_bps": 3.0, "rank": 1, "reason": "rank 1"}
-    doc = build_rotation(
-        ranking=[row], rule=RotationRule(), venue="sim", day=day, code_version="0", config_hash="", stored=None
+    identity = Identity(venue="sim", account="paper", day=day, code_version="0", config_hash="", expiry_hours=72)
+    doc = build_document(
+        identity, standings=(), candidates=(), allotments={}, settings={}, score_bps={}, blacklist={}, previous=None
     )
+    market = RotationMarket(coin="xyz:A", ntl_max=Decimal(50), rank=1, score_bps=Decimal(3), reason="by hand")
+    doc = msgspec.structs.replace(doc, markets=(market,))
     raw = encode_rotation(doc)
     write_bytes(gold_path(warehouse.path, table="rotation", venue="sim", day=day, suffix="json"), raw)
     return doc, raw
