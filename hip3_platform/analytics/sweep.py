@@ -217,9 +217,6 @@ def _statuses(tape: Tape, places: Ints, limits: GateLimits, shocks: Shocks) -> t
         seen, is_open = _recorded(tape, gate, places)
         statuses[gate.value] = seen
         is_uncertain = is_uncertain | is_open
-    regressed = tape.is_regressed[places]
-    name = GateId.TIME_REGRESSION.value
-    statuses[name] = [_BLOCK if flag else status for flag, status in zip(regressed, statuses[name], strict=True)]
     for gate in GateId:
         if gate in limits.disabled_gates:
             statuses[gate.value] = [_PASS] * places.size

@@ -50,7 +50,6 @@ class Tape:
     ctx_mono_ns: Ints
     confirmation_mono_ns: Ints
     """Last confirmation of the book (gate 7); NONE before the first."""
-    is_regressed: Flags
     spec: Ints
     """Place in `specs`."""
     specs: tuple[tuple[Decimal, int], ...]
@@ -143,7 +142,6 @@ def _tape(
 ) -> Tape:
     dropped, trusted = _venue_time(rows)
     rows["trusted"] = trusted
-    rows["regressed"] = (_last(dropped, rows["generation"]) != NONE).astype(np.int64)
     rows = {name: values[~dropped] for name, values in rows.items()}
     is_ctx, generation, seq = rows["is_ctx"] == 1, rows["generation"], rows["seq"]
     mono_ns = np.maximum.accumulate(rows["recv_mono_ns"]) if seq.size else rows["recv_mono_ns"]
@@ -179,7 +177,6 @@ def _tape(
         mark_px=rows["mark_px"][context],
         ctx_mono_ns=rows["recv_mono_ns"][context],
         confirmation_mono_ns=np.maximum(confirmation, by_health),
-        is_regressed=rows["regressed"] == 1,
         spec=rows["spec"],
         specs=specs,
         valid=np.cumsum(is_valid_row),
