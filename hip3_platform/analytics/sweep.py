@@ -1,7 +1,7 @@
 """Many settings on columns: which signals each would have raised, and what each gate would have said.
 
-The thresholds of the production detector and gates are evaluated on recorded rows. A test decides the same session with
-`hip3 replay --set` and compares signals and gate vectors row by row.
+The thresholds of the production detector and gates are evaluated on recorded rows. A test decides sessions that misbehave
+with the engine itself under each setting, and compares signals and gate vectors row by row.
 
 Rule 1: a setting is a whole `Limits`; those of the detector's edge and of gates 1, 2, 3 and 7 may differ from what was
 recorded. Gates 4, 5, 6 and 8 are as recorded (see `sweep_tape`), and so are the controls of the whole account.

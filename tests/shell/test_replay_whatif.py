@@ -219,6 +219,17 @@ def test_command_what_if_speaks_json_and_text(tmp_path: Path, capsys: pytest.Cap
     assert "gates.ctx_age_ms_max" in capsys.readouterr().err
 
 
+def test_command_without_a_session_takes_the_newest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    where = ["--warehouse", str(tmp_path), "--venue", "sim"]
+    assert hip3(["replay", *where, "--set", "detector.edge_bps_min=3"]) == 4
+    assert "found none" in capsys.readouterr().err
+    _recorded(tmp_path)
+    assert hip3(["replay", *where, "--set", "detector.edge_bps_min=900", "--json"]) == 0
+    assert [s["session_id"] for s in json.loads(capsys.readouterr().out)["sessions"]] == ["s1"]
+    assert hip3(["replay", *where, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["is_equal"]
+
+
 def test_progress_is_silent_for_the_first_seconds(capsys: pytest.CaptureFixture[str]) -> None:
     tell = told_on_stderr("hip3 replay")
     tell("at once")

@@ -15,8 +15,8 @@ HELP = "decide recorded inputs again and compare, or replay a file of recorded f
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--session", help="parity of one journaled session")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--session", help="parity of one journaled session; default is the newest")
     what.add_argument("--day", help="parity of every journaled session with inputs on a UTC day (YYYY-MM-DD)")
     what.add_argument("--frames", type=Path, help="JSON lines of recorded websocket frames, in any common wrapping")
     parser.add_argument(
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     from streaming.shell.replay.frames import replay_frames
     from streaming.shell.replay.parity import check_parity
     from streaming.shell.replay.place import place_of
-    from streaming.shell.replay.recorded import told_on_stderr
+    from streaming.shell.replay.recorded import newest_session, told_on_stderr
     from streaming.shell.replay.text import frames_text, parity_text, what_if_text
     from streaming.shell.replay.whatif import check_what_if
 
@@ -58,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
         session_id = None if args.session is None else checked_name(args.session)
     except ValueError as error:
         raise ConfigError(str(error)) from error
+    if day is None and session_id is None:
+        session_id = newest_session(root, venue)
     what: dict[str, Any] = {"session_id": session_id, "day": day, "tell": told_on_stderr("hip3 replay")}
     if args.set:
         what_if = check_what_if(root, venue, args.set, code_version=code_version(), **what)

@@ -86,6 +86,20 @@ def recorded_sessions(root: Path, venue: str, *, session_id: str | None, day: st
             yield RecordedSession(name, folder, segments)
 
 
+def newest_session(root: Path, venue: str) -> str:
+    """Return the session of a venue that recorded last.
+
+    Raises:
+        StoreError: Nothing was ever recorded.
+    """
+    sessions = list_sessions(root, venue)
+    if not sessions:
+        raise StoreError(
+            f"expected a journal of venue {venue} in {root}, found none; --warehouse and --venue name others"
+        )
+    return sessions[-1]
+
+
 def nothing_recorded(root: Path, venue: str, *, session_id: str | None, day: str | None) -> StoreError:
     """Return the error for a question that no journal answers."""
     what = f"session {session_id}" if session_id is not None else f"day {day}"
