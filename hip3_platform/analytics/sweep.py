@@ -1,6 +1,6 @@
 """Many settings on columns: which signals each would have raised, and what each gate would have said.
 
-The thresholds of the production detector and gates are evaluated on recorded rows. A test decides sessions that misbehave
+The thresholds of the production detector and gates are evaluated on recorded rows. A test decides misbehaving sessions
 with the engine itself under each setting, and compares signals and gate vectors row by row.
 
 Rule 1: a setting is a whole `Limits`; those of the detector's edge and of gates 1, 2, 3 and 7 may differ from what was
