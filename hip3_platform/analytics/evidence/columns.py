@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -44,6 +45,7 @@ CTX_COLUMNS = (
     "session_id",
 )  # fmt: skip
 """What is read. `session_id` may be missing in tables in memory: they are of one session then."""
+_TEXTS = ["spec_version", "session_id"]
 
 
 class MissingSpecError(ValueError):
@@ -234,17 +236,21 @@ def read_market_day(root: Path, venue: str, day: str, coin: str) -> MarketDay:
     Raises as `market_day`.
     """
     begin_ns = day_begin_ns(day)
-    first, now, last = (day_of(begin_ns + shift) for shift in (-DAY_NS, 0, DAY_NS))
-    feeds = [Feed(*(_read(root, table, venue, each, coin) for table in ("bbo", "ctx"))) for each in (first, now, last)]
-    return market_day(
-        venue=venue,
-        day=day,
-        coin=coin,
-        feed=feeds[1],
-        specs=read_specs(root, venue, coin),
-        before=feeds[0],
-        after=feeds[2],
+    eve, next_day = (day_of(begin_ns + shift) for shift in (-DAY_NS, DAY_NS))
+    today = Feed(
+        *(_read(bronze_path(root, table=each, venue=venue, day=day, coin=coin), each) for each in Feed._fields)
     )
+    before, after = (
+        Feed(
+            *(
+                _read_run(bronze_path(root, table=each, venue=venue, day=near, coin=coin), each, run)
+                for each in Feed._fields
+            )
+        )
+        for near, run in ((eve, (begin_ns - MARGIN_NS, begin_ns)), (next_day, (0, begin_ns + DAY_NS + MARGIN_NS)))
+    )
+    specs = read_specs(root, venue, coin)
+    return market_day(venue=venue, day=day, coin=coin, feed=today, specs=specs, before=before, after=after)
 
 
 def read_specs(root: Path, venue: str, coin: str) -> dict[str, Spec]:
@@ -270,13 +276,29 @@ def _low_words(chunk: pa.Array, missing: int) -> Ints:
     return np.where(chunk.is_null().to_numpy(zero_copy_only=False), missing, words)
 
 
-def _read(root: Path, table: str, venue: str, day: str, coin: str) -> pa.Table:
-    names = list(BBO_COLUMNS if table == "bbo" else CTX_COLUMNS)
-    path = bronze_path(root, table=table, venue=venue, day=day, coin=coin)
+def _names(table: str) -> list[str]:
+    return list(BBO_COLUMNS if table == "bbo" else CTX_COLUMNS)
+
+
+def _read(path: Path, table: str) -> pa.Table:
     if not path.is_file():
-        return TABLES[table].schema.empty_table().select(names)
-    # No partition columns from the path: the rows carry all they need.
-    return pq.ParquetFile(path, read_dictionary=["spec_version", "session_id"]).read(columns=names)
+        return TABLES[table].schema.empty_table().select(_names(table))
+    return pq.ParquetFile(path, read_dictionary=_TEXTS).read(columns=_names(table))
+
+
+def _read_run(path: Path, table: str, span: tuple[int, int]) -> pa.Table:
+    """Read the rows of a time and the one before it; pages that hold none of them are skipped."""
+    if not path.is_file():
+        return TABLES[table].schema.empty_table().select(_names(table))
+    times = pq.ParquetFile(path).read(columns=["recv_ts_ns"])
+    first, last = _rows_from(times, span[0]), int(np.searchsorted(_times(times), span[1]))
+    lazy = pl.scan_parquet(path, hive_partitioning=False).select(_names(table)).slice(first, last - first)
+    plain = lazy.collect().to_arrow().cast(pa.schema([TABLES[table].schema.field(name) for name in _names(table)]))
+    # As `_read` has them, so that both can be joined.
+    for name in _TEXTS:
+        at = plain.column_names.index(name)
+        plain = plain.set_column(at, name, plain.column(name).dictionary_encode())
+    return plain
 
 
 def _by_market(table: pa.Table) -> dict[str, pa.Table]:
@@ -330,7 +352,7 @@ def _joined(before: pa.Table | None, today: pa.Table, after: pa.Table | None, da
     if len(parts) < 2:
         return parts[0] if parts else today
     names = [name for name in today.column_names if name in {*BBO_COLUMNS, *CTX_COLUMNS}]
-    return pa.concat_tables([part.select(names) for part in parts])
+    return pa.concat_tables([part.select(names) for part in parts], promote_options="default")
 
 
 def _checked_times(table: pa.Table, name: str) -> Ints:
