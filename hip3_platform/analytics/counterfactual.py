@@ -27,15 +27,13 @@ from hip3_platform.analytics.evidence.episodes import BUY, SELL, Decisions
 from hip3_platform.analytics.evidence.estimate import Estimate, estimate
 from hip3_platform.analytics.evidence.family import Floats
 from hip3_platform.analytics.evidence.markouts import ORDER_USD, State, markouts_of
+from hip3_platform.analytics.evidence.tables import GATE_OUTCOMES, GATE_PRICES, WINDOW_DAYS
 from hip3_platform.analytics.frames import markets_of, read_market
 from hip3_platform.analytics.gold import Written, window_days
 from hip3_platform.analytics.metrics import GATES
 from hip3_platform.analytics.store import write_frame
 from streaming.contracts.paths import gold_path
 
-SOURCE_TABLES = ("signals", "gates", "events", "bbo", "ctx", "specs")
-GATE_OUTCOMES = "gate_outcomes"
-GATE_PRICES = "gate_prices"
 ALL_MARKETS = "*"
 """Stands for all markets together in `coin` of gold/gate_prices."""
 PASSED = "passed"
@@ -45,12 +43,12 @@ PASSED = "passed"
 class GateRule:
     """How a filter is priced."""
 
-    latency_ms: int = 400
-    """Decision to match: that of the paper model."""
+    latency_ms: int = 200
+    """Decision to match: what the evidence assumes (`resources/evidence.py`), p90 and never the median."""
     horizon_s: int = 5
     """Match to exit: the time stop."""
     order_usd: float = ORDER_USD
-    window_days: int = 14
+    window_days: int = WINDOW_DAYS
     fills_min: int = 30
     days_min: int = 5
 

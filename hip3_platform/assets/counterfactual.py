@@ -1,19 +1,11 @@
 """gold/gate_outcomes and gold/gate_prices: what every limit blocked, and what that cost or saved."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import polars as pl
 
-from hip3_platform.analytics import counterfactual
-from hip3_platform.analytics.counterfactual import (
-    ALL_MARKETS,
-    GATE_OUTCOMES,
-    GATE_PRICES,
-    GateRule,
-    write_gate_outcomes,
-    write_gate_prices,
-)
+from hip3_platform.analytics.evidence.tables import GATE_OUTCOMES, GATE_PRICES, GATE_SOURCES, WINDOW_DAYS
 from hip3_platform.assets.common import (
     FRESHNESS,
     WRITER_POOL,
@@ -23,7 +15,11 @@ from hip3_platform.assets.common import (
     table_value,
     written_metadata,
 )
+from hip3_platform.resources.evidence import EvidencePolicy
 from hip3_platform.resources.warehouse import WarehouseResource
+
+if TYPE_CHECKING:
+    from hip3_platform.analytics.counterfactual import GateRule
 
 _SHOWN = (
     "coin", "kind", "name", "state", "blocked_count", "only_count", "only_fill_count", "price_bps", "price_bps_low",
@@ -32,20 +28,23 @@ _SHOWN = (
 SHOWN_ROWS_MAX = 200
 """Rows in the table of the UI; the file holds all."""
 DRAWN_MAX = 24
-RULE = GateRule()
 
 
 def build_gate_outcomes(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
     """Return the asset with what would have become of every signal of a day."""
 
     @dg.asset(
-        key=gold_key(GATE_OUTCOMES), deps=[bronze_key(name) for name in counterfactual.SOURCE_TABLES],
+        key=gold_key(GATE_OUTCOMES), deps=[bronze_key(name) for name in GATE_SOURCES],
         group_name="gold", partitions_def=partitions, kinds={"polars"}, freshness_policy=FRESHNESS, pool=WRITER_POOL,
     )  # fmt: skip
-    def gate_outcomes(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult[Any]:
+    def gate_outcomes(
+        context: dg.AssetExecutionContext, warehouse: WarehouseResource, evidence: EvidencePolicy
+    ) -> dg.MaterializeResult[Any]:
         """Every signal, taken or blocked, with its executable result; one row a signal."""
+        from hip3_platform.analytics import counterfactual
+
         venue = warehouse.checked_venue
-        written = write_gate_outcomes(warehouse.path, venue, context.partition_key, RULE)
+        written = counterfactual.write_gate_outcomes(warehouse.path, venue, context.partition_key, _rule(evidence))
         frame = written.frame
         states = {f"{name}_count": int((frame["state"] == name).sum()) for name in ("filled", "missed", "void")}
         schema = schema_of_frame(counterfactual.OUTCOME_SCHEMA, counterfactual.OUTCOME_ABOUT)
@@ -63,16 +62,20 @@ def build_gate_outcomes(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDe
 
 def build_gate_prices(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
     """Return the asset with the price of every gate and filter over the window that ends with the day."""
-    window = dg.TimeWindowPartitionMapping(start_offset=1 - RULE.window_days)
+    window = dg.TimeWindowPartitionMapping(start_offset=1 - WINDOW_DAYS)
 
     @dg.asset(
         key=gold_key(GATE_PRICES), deps=[dg.AssetDep(gold_key(GATE_OUTCOMES), partition_mapping=window)],
         group_name="gold", partitions_def=partitions, kinds={"polars"}, freshness_policy=FRESHNESS, pool=WRITER_POOL,
     )  # fmt: skip
-    def gate_prices(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult[Any]:
+    def gate_prices(
+        context: dg.AssetExecutionContext, warehouse: WarehouseResource, evidence: EvidencePolicy
+    ) -> dg.MaterializeResult[Any]:
         """What each limit cost or saved per market: executable results of what it alone blocked, with bounds."""
+        from hip3_platform.analytics import counterfactual
+
         venue = warehouse.checked_venue
-        written = write_gate_prices(warehouse.path, venue, context.partition_key, RULE)
+        written = counterfactual.write_gate_prices(warehouse.path, venue, context.partition_key, _rule(evidence))
         frame = written.frame
         counts = {f"{name}_count": int((frame["state"] == name).sum()) for name in ("costs", "saves", "unclear")}
         schema = schema_of_frame(counterfactual.PRICE_SCHEMA, counterfactual.PRICE_ABOUT)
@@ -89,8 +92,17 @@ def build_gate_prices(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefi
     return gate_prices
 
 
+def _rule(evidence: EvidencePolicy) -> "GateRule":
+    from hip3_platform.analytics.counterfactual import GateRule
+
+    # Limits are priced at the latency that markets are judged at.
+    return GateRule(latency_ms=evidence.latency_ms)
+
+
 def by_weight(frame: pl.DataFrame) -> pl.DataFrame:
     """Return the rows with all markets first, then those that blocked most."""
+    from hip3_platform.analytics.counterfactual import ALL_MARKETS
+
     is_all = pl.col("coin") == ALL_MARKETS
     return frame.sort(is_all, "only_count", "coin", "name", descending=[True, True, False, False])
 

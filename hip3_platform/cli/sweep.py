@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--warehouse", help="folder of the tables; default $HIP3_WAREHOUSE, else ./warehouse")
     parser.add_argument("--venue", default="sim", help="venue of the tables; default sim")
-    parser.add_argument("--latency-ms", type=int, default=400, help="decision to match; default 400")
+    parser.add_argument("--latency-ms", type=int, default=200, help="decision to match; default 200")
     parser.add_argument("--horizon-s", type=int, default=5, help="match to exit; default 5")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
 

@@ -1,6 +1,7 @@
 """What limits cost: signals marked out by hand-worked books, prices against plain formulas."""
 
 import math
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -19,23 +20,24 @@ from hip3_platform.analytics.counterfactual import (
     OUTCOME_SCHEMA,
     PRICE_ABOUT,
     PRICE_SCHEMA,
-    SOURCE_TABLES,
     GateRule,
     gate_prices,
     outcomes_of,
     write_gate_outcomes,
     write_gate_prices,
 )
+from hip3_platform.analytics.evidence.tables import GATE_SOURCES
 from hip3_platform.analytics.landing import read_landing
 from hip3_platform.assets.counterfactual import build_gate_outcomes, build_gate_prices, by_weight, price_plot
 from hip3_platform.partitions import daily_partitions
+from hip3_platform.resources.evidence import EvidencePolicy
 from hip3_platform.resources.warehouse import WarehouseResource
 from streaming.contracts.paths import day_begin_ns
 from streaming.core.units import NS_PER_MS, NS_PER_S
 
 COIN = "xyz:GOOD"
 FEE = 0.9
-RULE = GateRule()
+RULE = GateRule(latency_ms=400)
 ENTRY = Decimal("99.8")
 
 
@@ -50,7 +52,7 @@ class Story:
     reduced_by: str = ""
 
 
-def _told(day: str, stories: Iterable[Story], *, has_spec: bool = True) -> MarketDay:
+def _told(day: str, stories: Iterable[Story]) -> MarketDay:
     market = MarketDay(COIN, signal_count=0, bbo_count=0)
     seq = 0
     begin_ns = day_begin_ns(day) + 3_600 * NS_PER_S
@@ -75,8 +77,7 @@ def _told(day: str, stories: Iterable[Story], *, has_spec: bool = True) -> Marke
         _signal(market, story, ts_ns, seq, f"{day}-{number}")
         bbo(ts_ns + 300 * NS_PER_MS, "99.7", story.ask)
         bbo(ts_ns + 3 * NS_PER_S, story.bid, "100.5")
-    if has_spec:
-        market.add("specs", seq=1, ts_ns=begin_ns, taker_fee_bps=Decimal("0.9"), is_delisted=False)
+    market.add("specs", seq=1, ts_ns=begin_ns, taker_fee_bps=Decimal("0.9"), is_delisted=False)
     return market
 
 
@@ -94,10 +95,10 @@ def _signal(market: MarketDay, story: Story, ts_ns: int, seq: int, signal_id: st
         )  # fmt: skip
 
 
-def _bronze(root: Path, day: str, stories: Iterable[Story], *, has_spec: bool = True) -> None:
-    write_day(root, day, [_told(day, stories, has_spec=has_spec)], session_id=f"s-{day}")
+def _bronze(root: Path, day: str, stories: Iterable[Story]) -> None:
+    write_day(root, day, [_told(day, stories)], session_id=f"s-{day}")
     landing = read_landing(root, "sim")
-    for table in SOURCE_TABLES:
+    for table in GATE_SOURCES:
         assert compact(root, table, "sim", day, landing.of(day, table)).findings.is_clean
 
 
@@ -132,7 +133,8 @@ def test_outcome_of_every_signal_is_worked_out_by_hand(tmp_path: Path) -> None:
 
 
 def test_outcomes_without_a_spec_are_void_and_never_a_guess(tmp_path: Path) -> None:
-    _bronze(tmp_path, DAY_1, [Story(), Story()], has_spec=False)
+    _bronze(tmp_path, DAY_1, [Story(), Story()])
+    shutil.rmtree(tmp_path / "bronze" / "specs")
     frame = outcomes_of(tmp_path, "sim", DAY_1, COIN, RULE)
     assert frame["state"].to_list() == ["void", "void"]
     assert frame["net_bps"].null_count() == 2
@@ -269,7 +271,11 @@ def test_assets_show_table_and_plot(tmp_path: Path) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         result = dg.materialize(
             [build_gate_outcomes(partitions), build_gate_prices(partitions)],
-            partition_key=DAY_1, instance=instance, resources={"warehouse": WarehouseResource(root=str(tmp_path), venue="sim")},
+            partition_key=DAY_1, instance=instance,
+            resources={
+                "warehouse": WarehouseResource(root=str(tmp_path), venue="sim"),
+                "evidence": EvidencePolicy(latency_ms=400),
+            },
         )  # fmt: skip
     assert result.success
     outcomes = result.asset_materializations_for_node("gold__gate_outcomes")[0].metadata
