@@ -4,12 +4,16 @@ import json
 import stat
 from pathlib import Path
 
+import msgspec
 import pytest
 from children import hip3
 from trading_process import Desk, Trader, request
 
+from hip3_platform.resources.phase_control import PhaseControl
+from hip3_platform.resources.warehouse import WarehouseResource
+from hip3_platform.sensors.phase_exit import obey_exits
 from streaming.contracts.paths import gold_path
-from streaming.contracts.phase import STAGE_ROWS, VerdictDoc, VerdictRow, encode_verdict, verdict_sha256
+from streaming.contracts.phase import STAGE_ROWS, VerdictDoc, VerdictExit, VerdictRow, encode_verdict, verdict_sha256
 from streaming.core.effects import PhaseChanged
 
 STOP = {"reason": "tail loss", "operator": "platform"}
@@ -21,7 +25,14 @@ def phase(desk: Desk, *words: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-def write_verdict(desk: Desk, *, account: str = "", failing: str = "", day: str = "2026-11-20") -> tuple[Path, str]:
+def write_verdict(
+    desk: Desk,
+    *,
+    account: str = "",
+    failing: str = "",
+    day: str = "2026-11-20",
+    exits: tuple[VerdictExit, ...] = (),
+) -> tuple[Path, str]:
     """Write a verdict document into the sidecar's warehouse and return its path and sha256."""
     rows = tuple(
         VerdictRow(
@@ -32,7 +43,7 @@ def write_verdict(desk: Desk, *, account: str = "", failing: str = "", day: str 
         for row in names
     )  # fmt: skip
     doc = VerdictDoc(
-        venue="sim", account=account or desk.user, day=day, code_version="1", inputs={}, rows=rows, exits=()
+        venue="sim", account=account or desk.user, day=day, code_version="1", inputs={}, rows=rows, exits=exits
     )
     path = gold_path(desk.root / "w", table="phase_verdict", venue="sim", day=day, suffix="json")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -117,3 +128,27 @@ def test_trading_phase_text_that_is_no_verdict_is_refused_by_name(desk: Desk, te
         path.write_text(text)
         code, _, error = phase(desk, "status")
         assert (code, "expected a verdict document" in error) == (2, True)
+
+
+def test_trading_phase_sensor_demotes_and_stops_a_running_sidecar_once(desk: Desk) -> None:
+    """The platform's real sensor and resource against the real control API."""
+    acts = VerdictExit(
+        phase="micro", row="negative_edge", state="FAIL", figure="-0.50 bps", expected="", evidence="round_trips",
+        action="demote", to_phase="paper", key="micro of 1",
+    )  # fmt: skip
+    stops = msgspec.structs.replace(acts, row="tail_loss", action="latch", to_phase="", key="day of 1")
+    warehouse = WarehouseResource(root=str(desk.root / "w"), venue="sim")
+    control = PhaseControl(root=warehouse.root)
+    with desk.sidecar() as trader:
+        trader.arm()
+        write_verdict(desk, exits=(acts, stops))
+        first = obey_exits(None, warehouse, control)
+        view = trader.status()
+        assert view.phase == "paper"
+        assert (view.stop_reason or "").startswith("phase exit tail_loss: -0.50 bps (verdict ")
+        assert obey_exits(first.cursor, warehouse, control).asset_events == []
+        assert obey_exits(None, warehouse, control).asset_events, "told again, and done already"
+        assert [change.phase for change in desk.outputs(PhaseChanged)] == ["micro", "paper"]
+        assert [change.operator for change in desk.outputs(PhaseChanged)] == ["test", "platform"]
+        assert not control.demote("micro", "up again").is_accepted
+        assert trader.status().phase == "paper"
