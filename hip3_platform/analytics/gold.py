@@ -1,4 +1,6 @@
-"""The derived files of a day: figures, markouts, ranking, rotation. Each function reads bronze or gold and writes gold.
+"""The derived files of a day that rest on bronze alone, and what is known about all derived files.
+
+The evidence is in `gold_evidence`, what follows from it in `gold_rotation`.
 
 Rule 1: every file says which landing it came from: `inputs` of a day is the digest of the parts that bronze compacted.
 Rule 2: a ranking names the digest of every day of its window, so anyone can tell whether it is up to date.
@@ -8,7 +10,6 @@ Rule 3: files depend on their inputs only (no clock, no run id): a re-run writes
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,9 @@ import polars as pl
 
 from hip3_platform.analytics import execution, markouts, metrics
 from hip3_platform.analytics.frames import markets_of
-from hip3_platform.analytics.ranking import RankingRule, rank_markets, ranking_frame
-from hip3_platform.analytics.rotation import RotationRule, build_rotation
-from hip3_platform.analytics.store import write_bytes, write_frame, write_json
+from hip3_platform.analytics.store import write_frame, write_json
 from streaming.contracts.paths import gold_path
-from streaming.contracts.rotation import RotationDoc, decode_rotation, encode_rotation
+from streaming.contracts.rotation import RotationDoc, decode_rotation
 
 INPUTS = "inputs"
 DAILY_METRICS = "daily_metrics"
@@ -29,6 +28,7 @@ DAILY_EXECUTION = "daily_execution"
 MARKOUTS = "markouts"
 MARKET_RANKING = "market_ranking"
 ROTATION = "rotation"
+INCIDENTS = "incidents"
 
 
 class DayInputs(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,11 +111,6 @@ def window_days(day: str, count: int) -> tuple[str, ...]:
     return tuple((last - timedelta(days=back)).isoformat() for back in range(count - 1, -1, -1))
 
 
-def _read_days(root: Path, table: str, venue: str, days: Iterable[str], columns: list[str]) -> pl.DataFrame:
-    paths = [gold_path(root, table=table, venue=venue, day=day) for day in days]
-    return pl.concat([pl.read_parquet(path, columns=columns) for path in paths])
-
-
 def judged_days(root: Path, venue: str, days: Iterable[str]) -> dict[str, str]:
     """Return day → landing digest for those of `days` whose figures and markouts exist."""
     return {
@@ -126,48 +121,10 @@ def judged_days(root: Path, venue: str, days: Iterable[str]) -> dict[str, str]:
     }
 
 
-def write_ranking(root: Path, venue: str, day: str, rule: RankingRule) -> Written:
-    """Rank the markets over the window that ends with `day` and write gold/market_ranking (Parquet and JSON)."""
-    inputs = judged_days(root, venue, window_days(day, rule.window_days))
-    seen = _read_days(root, DAILY_METRICS, venue, inputs, ["coin"])
-    rows = rank_markets(
-        _read_days(root, MARKOUTS, venue, inputs, ["day", "coin", "state", "net_bps", "gross_bps", "fee_bps"]),
-        tuple(sorted(set(seen["coin"]))),
-        rule,
-    )
-    frame = ranking_frame(rows, venue, day)
-    path = gold_path(root, table=MARKET_RANKING, venue=venue, day=day)
-    document = {"venue": venue, "day": day, "inputs": inputs, "markets": frame.to_dicts()}
-    write_json(path.with_suffix(".json"), document)
-    return Written(frame, path, write_frame(path, frame))
-
-
 def ranking_inputs(root: Path, venue: str, day: str) -> dict[str, str] | None:
     """Return the window (day → digest) the ranking of `day` was computed from; None without a ranking."""
     path = gold_path(root, table=MARKET_RANKING, venue=venue, day=day, suffix="json")
     return msgspec.json.decode(path.read_bytes(), type=RankingInputs).inputs if path.is_file() else None
-
-
-def _config_hash(root: Path, venue: str, days: Iterable[str]) -> str:
-    found = set(_read_days(root, MARKOUTS, venue, days, ["config_hash"])["config_hash"])
-    return str(found.pop()) if len(found) == 1 else ""
-
-
-def write_rotation(root: Path, venue: str, day: str, rule: RotationRule) -> tuple[RotationDoc, Path]:
-    """Build the rotation of `day` from its stored ranking and write it; the same content is the same bytes."""
-    frame = pl.read_parquet(gold_path(root, table=MARKET_RANKING, venue=venue, day=day))
-    path = gold_path(root, table=ROTATION, venue=venue, day=day, suffix="json")
-    doc = build_rotation(
-        ranking=frame.to_dicts(),
-        rule=rule,
-        venue=venue,
-        day=day,
-        code_version=version("hip3"),
-        config_hash=_config_hash(root, venue, ranking_inputs(root, venue, day) or ()),
-        stored=decode_rotation(path.read_bytes()) if path.is_file() else None,
-    )
-    write_bytes(path, encode_rotation(doc))
-    return doc, path
 
 
 def newest_rotation(root: Path, venue: str) -> tuple[RotationDoc, bytes] | None:

@@ -5,7 +5,8 @@
 Rule 1: it is rebuilt aside and renamed, so that readers who have it open are not disturbed (F-85).
 Rule 2: bronze of a day stays in the version of its tables it was made in until the day is judged again; a view joins
 versions by column name, and what an older one does not have is null.
-Rule 3: views name absolute folders; a moved warehouse gets new views with the next run.
+Rule 3: every derived table that is Parquet has a view; documents have none.
+Rule 4: views name absolute folders; a moved warehouse gets new views with the next run.
 """
 
 from pathlib import Path
@@ -16,7 +17,6 @@ from hip3_platform.analytics.store import write_aside
 from streaming.contracts.tables import TABLES
 
 FILE = "hip3.duckdb"
-GOLD_TABLES = ("daily_metrics", "daily_execution", "markouts", "market_ranking")
 
 
 def _quoted(text: str) -> str:
@@ -26,7 +26,8 @@ def _quoted(text: str) -> str:
 def _sources(root: Path) -> dict[str, Path]:
     """Return view name → folder for every table that has at least one file (a view over no file can not be made)."""
     folders = {f"bronze.{name}": root / "bronze" / name for name in TABLES}
-    folders |= {f"gold.{name}": root / "gold" / name for name in GOLD_TABLES}
+    derived = root / "gold"
+    folders |= {f"gold.{each.name}": each for each in sorted(derived.iterdir())} if derived.is_dir() else {}
     return {view: folder for view, folder in folders.items() if next(folder.rglob("*.parquet"), None) is not None}
 
 

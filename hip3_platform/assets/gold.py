@@ -1,41 +1,30 @@
-"""Figures, markouts, ranking and rotation of a day. Thin: read, call analytics, write, say what people want to see."""
+"""Figures and markouts of a day, and the views. Thin: read, call analytics, write, say what people want to see."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
-from hip3_platform.analytics import markouts, metrics, ranking
-from hip3_platform.analytics.closing import is_closed
+from hip3_platform.analytics import markouts, metrics
 from hip3_platform.analytics.gold import (
     DAILY_EXECUTION,
     DAILY_METRICS,
-    MARKET_RANKING,
     MARKOUTS,
-    ROTATION,
     write_daily_metrics,
     write_markouts,
-    write_ranking,
-    write_rotation,
 )
 from hip3_platform.analytics.views import write_views
 from hip3_platform.assets.common import (
     FRESHNESS,
     WRITER_POOL,
     bronze_key,
-    file_metadata,
     gold_key,
     maximum_point,
     schema_of_frame,
     table_value,
     written_metadata,
 )
-from hip3_platform.resources.clock import Clock
-from hip3_platform.resources.policy import RotationPolicy
 from hip3_platform.resources.warehouse import WarehouseResource
-from streaming.contracts.rotation import RotationDoc, encode_rotation, rotation_sha256
 
 VIEWS = "views"
 EXAMPLE_QUERY = '"from bronze.signals select coin, count(*) group by all"'
@@ -43,9 +32,6 @@ _METRICS_SHOWN = (
     "coin", "cross_episode_count", "cross_tick_count", "signal_count", "blocked_count", "edge_bps_p50",
     "cross_duration_ms_p50", "bbo_count", "bbo_null_rate", "bbo_recv_interval_ms_p50", "bbo_age_ms_clock_p95",
     "ctx_age_ms_clock_p95", "oracle_stale_rate", "spread_shock_rate", "reconnect_count",
-)  # fmt: skip
-_RANKING_SHOWN = (
-    "rank", "coin", "score_bps", "mean_bps", "se_bps", "episode_count", "blocked_count", "void_count", "win_rate",
 )  # fmt: skip
 
 
@@ -112,89 +98,6 @@ def build_markouts(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinit
         )
 
     return executable_markouts
-
-
-def build_market_ranking(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
-    """Return the asset that ranks the markets over the window that ends with the day."""
-    # The window reaches back over partitions that may not exist; the ranking reads what is there and lists it.
-    window = dg.TimeWindowPartitionMapping(start_offset=1 - ranking.RankingRule().window_days)
-
-    @dg.asset(
-        key=gold_key(MARKET_RANKING), group_name="gold", partitions_def=partitions, kinds={"polars"},
-        deps=[dg.AssetDep(gold_key(name), partition_mapping=window) for name in (DAILY_METRICS, MARKOUTS)],
-        freshness_policy=FRESHNESS, pool=WRITER_POOL,
-    )  # fmt: skip
-    def market_ranking(
-        context: dg.AssetExecutionContext, warehouse: WarehouseResource, policy: RotationPolicy
-    ) -> dg.MaterializeResult[Any]:
-        """Mean executable exit at +5 s after fees, per episode, with its lower bound; under 30 episodes unranked."""
-        venue = warehouse.checked_venue
-        written = write_ranking(warehouse.path, venue, context.partition_key, policy.ranking)
-        ranked = written.frame.filter(pl.col("state") == "ranked")
-        return dg.MaterializeResult(
-            metadata={
-                "ranking": table_value(written.frame, _RANKING_SHOWN),
-                **written_metadata(written, venue, schema_of_frame(ranking.SCHEMA, ranking.ABOUT)),
-                "markets_ranked": ranked.height,
-                "markets_unranked": written.frame.height - ranked.height,
-                "episodes": int(written.frame["episode_count"].sum()),
-                **maximum_point(ranked, "mean_bps", "best_mean_bps"),
-                **maximum_point(ranked, "score_bps", "best_score_bps"),
-                "json": dg.MetadataValue.path(str(written.path.with_suffix(".json").resolve())),
-            }
-        )
-
-    return market_ranking
-
-
-def _rotation_table(doc: RotationDoc) -> dg.TableMetadataValue:
-    kept = [
-        {"market": m.coin, "kept": True, "ntl_max": float(m.ntl_max), "score_bps": float(m.score_bps), "why": m.reason}
-        for m in doc.markets
-    ]
-    out = [{"market": x.coin, "kept": False, "ntl_max": 0.0, "score_bps": None, "why": x.reason} for x in doc.excluded]
-    rows: list[dict[str, Any]] = [*kept, *out]
-    types = {"market": "string", "kept": "bool", "ntl_max": "float", "score_bps": "float", "why": "string"}
-    schema = dg.TableSchema(columns=[dg.TableColumn(name, kind) for name, kind in types.items()])
-    return dg.MetadataValue.table([dg.TableRecord(row) for row in rows], schema=schema)
-
-
-def _rotation_result(doc: RotationDoc, path: Path) -> dg.MaterializeResult[Any]:
-    raw = encode_rotation(doc)
-    return dg.MaterializeResult(
-        metadata={
-            "markets": _rotation_table(doc),
-            "markets_kept": len(doc.markets),
-            "markets_excluded": len(doc.excluded),
-            "version": doc.version,
-            "sha256": rotation_sha256(raw),
-            "expires": dg.MetadataValue.timestamp(doc.expires_ts_ns / 1e9),
-            **file_metadata(path, len(raw), doc.venue),
-        }
-    )
-
-
-def build_rotation_asset(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
-    """Return the asset that is the rotation document of a day."""
-
-    @dg.asset(
-        key=gold_key(ROTATION), deps=[gold_key(MARKET_RANKING), gold_key(MARKOUTS)], group_name="gold",
-        partitions_def=partitions, kinds={"json"}, freshness_policy=FRESHNESS, pool=WRITER_POOL, output_required=False,
-    )  # fmt: skip
-    def rotation(
-        context: dg.AssetExecutionContext,
-        warehouse: WarehouseResource,
-        policy: RotationPolicy,
-        clock: dg.ResourceParam[Clock],
-    ) -> Iterator[dg.MaterializeResult[Any]]:
-        """The best markets with a positive lower bound, and why every other one stays out."""
-        day = context.partition_key
-        if is_closed(day, clock.now_ts_ns()):
-            yield _rotation_result(*write_rotation(warehouse.path, warehouse.checked_venue, day, policy.rotation))
-        else:
-            context.log.warning("%s is not closed yet: it feeds no rotation", day)
-
-    return rotation
 
 
 def build_views_asset() -> dg.AssetsDefinition:

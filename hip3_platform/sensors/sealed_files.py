@@ -16,6 +16,7 @@ import dagster as dg
 import msgspec
 
 from hip3_platform.analytics.closing import is_closed
+from hip3_platform.analytics.evidence.tables import APPROVALS, STANDINGS, VERDICTS
 from hip3_platform.analytics.gold import (
     DAILY_EXECUTION,
     DAILY_METRICS,
@@ -28,6 +29,7 @@ from hip3_platform.analytics.gold import (
     window_days,
 )
 from hip3_platform.analytics.landing import Landing
+from hip3_platform.analytics.rotating.score import ScoreRule
 from hip3_platform.assets.common import bronze_key, gold_key, landing_key
 from hip3_platform.assets.gold import VIEWS
 from hip3_platform.resources.clock import Clock
@@ -48,7 +50,8 @@ INPUT_TAG = "hip3/input"
 KIND_TAG = "hip3/kind"
 TODAY_TABLES = (DAILY_METRICS, DAILY_EXECUTION, MARKOUTS, VIEWS)
 TODAY_SELECTION = [*(bronze_key(t) for t in TABLES), *(gold_key(n) for n in TODAY_TABLES)]
-RANKING_SELECTION = [gold_key(n) for n in (MARKET_RANKING, ROTATION)]
+RANKING_SELECTION = [gold_key(n) for n in (VERDICTS, APPROVALS, STANDINGS, MARKET_RANKING, ROTATION)]
+"""What looks back over a window."""
 
 
 class Cursor(msgspec.Struct, kw_only=True):
@@ -190,7 +193,7 @@ def _tick(
     requests = list(plan.requests)
     closed = [day for day in landing.days if day in keys and is_closed(day, now_ts_ns)]
     if closed and not requests:
-        stale = stale_ranking_request(warehouse, closed[-1], policy.window_days)
+        stale = stale_ranking_request(warehouse, closed[-1], ScoreRule().window_days)
         stale = stale or other_account_request(warehouse, policy)
         requests += [stale] if stale else []
     cursor = msgspec.json.encode(plan.cursor).decode()

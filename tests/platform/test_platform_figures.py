@@ -1,30 +1,26 @@
 """Daily figures, markouts, ranking and rotation: known answers on small days."""
 
-import math
 from decimal import Decimal
 from pathlib import Path
 
 import msgspec
-import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from platform_warehouse import DAY_1, DAY_2, DAY_3, VENUE, MarketDay, write_day
+from platform_warehouse import DAY_1, DAY_2, VENUE, MarketDay, a_rotation, write_day
 
-from hip3_platform.analytics import gold, markouts, metrics, ranking
+from hip3_platform.analytics import gold, markouts, metrics
 from hip3_platform.analytics.bronze import compact
 from hip3_platform.analytics.conservation import balance_day
+from hip3_platform.analytics.evidence import approval, basis, fill_rows, sums, verdict
 from hip3_platform.analytics.landing import read_landing
 from hip3_platform.analytics.metrics import SCHEMA, metrics_of
 from hip3_platform.analytics.profile import profile_signals
-from hip3_platform.analytics.ranking import RankingRule, rank_markets
-from hip3_platform.analytics.rotation import RotationRule, build_rotation, version_of
+from hip3_platform.analytics.rotating import score
+from hip3_platform.analytics.store import write_bytes
 from hip3_platform.analytics.views import write_views
-from streaming.contracts.paths import day_begin_ns
-from streaming.contracts.rotation import decode_rotation, encode_rotation
+from streaming.contracts.paths import day_begin_ns, gold_path
+from streaming.contracts.rotation import encode_rotation
 from streaming.contracts.tables import TABLES
-from streaming.core.errors import StoreError
-from streaming.core.units import NS_PER_DAY, NS_PER_S
+from streaming.core.units import NS_PER_S
 
 COIN = "xyz:GOOD"
 
@@ -95,7 +91,7 @@ def test_daily_metrics_files_are_byte_equal_on_a_second_run(tmp_path: Path) -> N
     assert [row["coin"] for row in document["markets"]] == ["xyz:B", COIN]
 
 
-@pytest.mark.parametrize("table", [metrics, markouts, ranking])
+@pytest.mark.parametrize("table", [metrics, markouts, approval, verdict, basis, sums, fill_rows, score])
 def test_every_derived_column_says_what_it_is(table) -> None:
     assert list(table.ABOUT) == list(table.SCHEMA)
 
@@ -146,121 +142,21 @@ def test_markouts_gate_blocked_is_not_executable_but_control_blocked_is(tmp_path
     assert frame["state"].to_list() == ["executable", "blocked", "executable", "blocked", "blocked"]
 
 
-# --- ranking
-
-
-def _markouts(**values: list[float]) -> pl.DataFrame:
-    rows = [
-        {"day": DAY_1, "coin": coin, "state": "executable", "net_bps": v, "gross_bps": v + 1.8, "fee_bps": 1.8}
-        for coin, found in values.items()
-        for v in found
-    ]
-    schema = {"day": str, "coin": str, "state": str, "net_bps": float, "gross_bps": float, "fee_bps": float}
-    return pl.DataFrame(rows, schema=schema)
-
-
-def test_ranking_orders_by_mean_minus_one_standard_error() -> None:
-    steady, wild = [4.0, 5.0] * 20, [-60.0, 72.0] * 20
-    rows = rank_markets(_markouts(wild=wild, steady=steady), ("steady", "wild"), RankingRule())
-    assert [row["coin"] for row in rows] == ["steady", "wild"]
-    assert rows[1]["mean_bps"] > rows[0]["mean_bps"]
-    sd = math.sqrt(sum((v - 4.5) ** 2 for v in steady) / 39)
-    assert rows[0]["score_bps"] == pytest.approx(4.5 - sd / math.sqrt(40))
-
-
-def test_ranking_twenty_nine_episodes_are_unranked_thirty_are_ranked() -> None:
-    rows = rank_markets(_markouts(a=[5.0] * 29, b=[1.0] * 30), ("a", "b", "c"), RankingRule())
-    assert [(row["coin"], row["state"], row["rank"]) for row in rows] == [
-        ("b", "ranked", 1), ("a", "unranked", None), ("c", "unranked", None),
-    ]  # fmt: skip
-    assert rows[1]["score_bps"] is None
-    assert "29 executable episodes" in rows[1]["reason"]
-
-
-@given(st.permutations(list(range(60))))
-def test_ranking_does_not_depend_on_the_order_of_rows(order: list[int]) -> None:
-    frame = _markouts(a=[i * 0.1 for i in range(30)], b=[i * 0.3 - 1 for i in range(30)])
-    rule = RankingRule()
-    assert rank_markets(frame[order], ("a", "b"), rule) == rank_markets(frame, ("a", "b"), rule)
-
-
-def test_ranking_reads_only_days_of_its_window(tmp_path: Path) -> None:
-    for day in (DAY_1, DAY_2, DAY_3):
-        _bronze(tmp_path, day, [MarketDay(COIN)], session_id=f"s-{day}")
-        _judge(tmp_path, day)
-    frame = gold.write_ranking(tmp_path, VENUE, DAY_2, RankingRule(window_days=14)).frame
-    assert frame["episode_count"].to_list() == [80]
-    assert set(gold.ranking_inputs(tmp_path, VENUE, DAY_2) or {}) == {DAY_1, DAY_2}
-    assert gold.write_ranking(tmp_path, VENUE, DAY_3, RankingRule(window_days=1)).frame["episode_count"].to_list() == [
-        40
-    ]
-
-
 # --- rotation
-
-
-def _ranked(coin: str, score: float, rank: int) -> dict[str, object]:
-    return {"coin": coin, "state": "ranked", "score_bps": score, "rank": rank, "reason": f"rank {rank}"}
-
-
-def _rotation(rows, stored=None, **rule):
-    return build_rotation(
-        ranking=rows, rule=RotationRule(**rule), venue=VENUE, day=DAY_1, code_version="0", config_hash="", stored=stored
-    )
-
-
-def test_rotation_keeps_the_best_with_a_positive_lower_bound_and_says_why_not() -> None:
-    unranked = {"coin": "e", "state": "unranked", "score_bps": None, "reason": "3 episodes"}
-    rows = [
-        _ranked("a", 9.0, 1),
-        _ranked("bad", 8.0, 2),
-        _ranked("b", 7.0, 3),
-        _ranked("c", 1.0, 4),
-        _ranked("d", 0.0, 5),
-    ]
-    doc = _rotation([*rows, unranked], market_count_max=2, blacklist=("bad",))
-    assert [(m.coin, m.rank, m.ntl_max) for m in doc.markets] == [("a", 1, Decimal(100)), ("b", 2, Decimal(100))]
-    reasons = {x.coin: x.reason for x in doc.excluded}
-    assert reasons["bad"] == "blacklisted"
-    assert "only the best 2" in reasons["c"]
-    assert "not positive" in reasons["d"]
-    assert "unranked" in reasons["e"]
-    assert [x.coin for x in doc.excluded if x.is_blacklisted] == ["bad"]
-
-
-def test_rotation_same_content_keeps_version_and_bytes_other_content_is_the_next_revision() -> None:
-    first = _rotation([_ranked("a", 9.0, 1)])
-    again = _rotation([_ranked("a", 9.0, 1)], stored=first)
-    changed = _rotation([_ranked("a", 8.0, 1)], stored=first)
-    back = _rotation([_ranked("a", 9.0, 1)], stored=changed)
-    assert encode_rotation(again) == encode_rotation(first)
-    assert [doc.version for doc in (first, changed, back)] == [2026112000, 2026112001, 2026112002]
-    assert version_of(DAY_2, 0) > back.version
-
-
-def test_rotation_is_dated_to_the_end_of_its_day_and_outlives_the_next_two() -> None:
-    doc = _rotation([_ranked("a", 9.0, 1)])
-    assert doc.created_ts_ns == day_begin_ns(DAY_2)
-    assert doc.expires_ts_ns - doc.created_ts_ns == 3 * NS_PER_DAY
-
-
-def test_rotation_hundredth_revision_is_refused() -> None:
-    with pytest.raises(StoreError, match="revised 100 times"):
-        version_of(DAY_1, 100)
 
 
 def test_newest_rotation_is_the_highest_version_not_the_latest_file(tmp_path: Path) -> None:
     for day in (DAY_2, DAY_1):
-        _bronze(tmp_path, day, [MarketDay(COIN)], session_id=f"s-{day}")
-        _judge(tmp_path, day)
-        gold.write_ranking(tmp_path, VENUE, day, RankingRule())
-        doc, path = gold.write_rotation(tmp_path, VENUE, day, RotationRule())
-        assert decode_rotation(path.read_bytes()) == doc
-        assert doc.config_hash == "c0ffee"
+        _store_rotation(tmp_path, day)
     newest = gold.newest_rotation(tmp_path, VENUE)
     assert newest is not None
     assert newest[0].as_of_day == DAY_2
     assert gold.newest_rotation(tmp_path, "testnet") is None
+
+
+def _store_rotation(root: Path, day: str) -> None:
+    doc = a_rotation(day)
+    write_bytes(gold_path(root, table=gold.ROTATION, venue=VENUE, day=day, suffix="json"), encode_rotation(doc))
 
 
 # --- profile, conservation, views

@@ -6,9 +6,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
+import polars as pl
 from platform_warehouse import DAY_1, DAY_2, MarketDay, write_day
 
 from hip3_platform.analytics import gold
+from hip3_platform.analytics.evidence.tables import (
+    APPROVALS,
+    DAY_TABLES,
+    GATE_OUTCOMES,
+    GATE_PRICES,
+    STANDINGS,
+    VERDICTS,
+)
 from hip3_platform.assets.common import bronze_key, gold_key
 from hip3_platform.checks import parity
 from hip3_platform.resources.warehouse import WarehouseResource
@@ -44,16 +53,19 @@ def test_daily_job_turns_sealed_parts_into_a_rotation_with_metadata(
     assert not _red(result)
     assert _made(result) == {
         *(f"bronze/{t}" for t in TABLES),
-        *(f"gold/{t}" for t in ("daily_metrics", "daily_execution", "markouts", "market_ranking", "rotation", "views")),
+        *(f"gold/{t}" for t in (*DAY_TABLES, VERDICTS, APPROVALS, STANDINGS, GATE_OUTCOMES, GATE_PRICES)),
+        *(f"gold/{t}" for t in ("daily_metrics", "daily_execution", "markouts", "incidents", "market_ranking")),
+        *(f"gold/{t}" for t in ("rotation", "phase_verdict", "views")),
     }
     doc, _ = gold.newest_rotation(one_day.path, "sim") or (None, None)
     assert doc is not None
-    assert [market.coin for market in doc.markets] == ["xyz:GOOD"]
-    assert {x.coin: x.reason.split(":")[0] for x in doc.excluded}["xyz:RARE"] == "unranked"
+    assert doc.markets == (), "one day proves nothing"
+    assert {told.coin: told.decision for told in doc.explanations} == dict.fromkeys(
+        ("xyz:GOOD", "xyz:LOSS", "xyz:RARE"), "out"
+    )
     (ranked,) = result.asset_materializations_for_node("gold__market_ranking")
-    assert ranked.metadata["markets_ranked"].value == 2
-    assert ranked.metadata["best_mean_bps"].value > 5
-    assert {"dagster/row_count", "dagster/column_schema", "ranking", "path", "venue"} <= set(ranked.metadata)
+    assert ranked.metadata["markets_unranked"].value == 3
+    assert {"dagster/row_count", "dagster/column_schema", "ranking", "bounds", "path", "venue"} <= set(ranked.metadata)
     checked = {(e.check_name, e.partition) for e in result.get_asset_check_evaluations()}
     assert {("contract", DAY_1), ("completeness", DAY_1), ("expectations", DAY_1), ("conservation", DAY_1)} <= checked
     docs = next(e for e in result.get_asset_check_evaluations() if e.check_name == "expectations")
@@ -135,7 +147,7 @@ def test_late_file_changes_the_digest_and_the_figures(one_day: WarehouseResource
     assert run_day(DAY_1).success
     doc, _ = gold.newest_rotation(one_day.path, "sim") or (None, None)
     assert doc is not None
-    assert [market.coin for market in doc.markets] == ["xyz:GOOD", "xyz:LATE"]
+    assert "xyz:LATE" in {told.coin for told in doc.explanations}
     assert doc.version == 2026112001
 
 
@@ -167,7 +179,11 @@ def test_ranking_of_the_second_day_uses_both(one_day: WarehouseResource, run_day
     doc, _ = gold.newest_rotation(one_day.path, "sim") or (None, None)
     assert doc is not None
     assert doc.as_of_day == DAY_2
-    assert "80 episodes" in doc.markets[0].reason
+    frame = pl.read_parquet(gold_path(one_day.path, table="market_ranking", venue="sim", day=DAY_2))
+    assert dict(frame.select("coin", "day_count").iter_rows())["xyz:GOOD"] == 2
+    assert gold.ranking_inputs(one_day.path, "sim", DAY_2) == {
+        day: one_day.landing().digest(day) for day in (DAY_1, DAY_2)
+    }
 
 
 # --- parity

@@ -10,6 +10,7 @@ import pytest
 from platform_warehouse import DAY_1, DAY_2, DAY_3, FixedClock, MarketDay, write_day
 
 from hip3_platform.analytics import gold
+from hip3_platform.analytics.gold_rotation import write_rotation
 from hip3_platform.analytics.landing import Landing
 from hip3_platform.analytics.rotating.document import Identity, build_document
 from hip3_platform.analytics.store import write_bytes
@@ -156,7 +157,7 @@ def test_sealed_files_newest_rotation_of_another_account_is_made_again_alone(
     other = RotationPolicy(account="0xabc")
     (request,) = _evaluate(one_day, NOON_3, asked.cursor, policy=other).run_requests or ()
     assert (request.partition_key, request.asset_selection) == (DAY_1, [gold_key("rotation")])
-    doc, _ = gold.write_rotation(one_day.path, "sim", DAY_1, other.rotation)
+    doc, _ = write_rotation(one_day.path, "sim", DAY_1, other.rotation)
     assert (doc.account, doc.version) == ("0xabc", 2026112001), "the next revision of the same day"
     assert not _evaluate(one_day, NOON_3, asked.cursor, policy=other).run_requests
 
@@ -179,7 +180,8 @@ def test_sealed_files_older_day_judged_again_asks_for_the_newest_ranking_only(wa
     write_bytes(ranking, msgspec.json.encode({"venue": "sim", "day": DAY_2, "inputs": used}))
     request = sealed.stale_ranking_request(warehouse, DAY_2, 14)
     assert request is not None
-    assert [key.path[-1] for key in request.asset_selection or ()] == ["market_ranking", "rotation"]
+    looking_back = ["verdicts", "approvals", "standings", "market_ranking", "rotation"]
+    assert [key.path[-1] for key in request.asset_selection or ()] == looking_back
     used[DAY_1] = f"new-{DAY_1}"
     write_bytes(ranking, msgspec.json.encode({"venue": "sim", "day": DAY_2, "inputs": used}))
     assert sealed.stale_ranking_request(warehouse, DAY_2, 14) is None
@@ -435,9 +437,9 @@ def test_health_absent_sidecar_is_red_once(warehouse: WarehouseResource) -> None
     assert observe_sidecar(first.cursor, sidecar).asset_events == []
 
 
-def test_definitions_name_one_job_and_three_running_sensors(warehouse: WarehouseResource) -> None:
+def test_definitions_name_one_job_and_its_running_sensors(warehouse: WarehouseResource) -> None:
     defs = build_definitions(warehouse, RotationPolicy(), first=DAY_1)
     names = {sensor.name for sensor in defs.sensors or ()}
-    assert names == {"sealed_files", "rotation_push", "sidecar_health"}
+    assert names == {"sealed_files", "rotation_push", "sidecar_health", "phase_exit"}
     assert all(s.default_status is dg.DefaultSensorStatus.RUNNING for s in defs.sensors or ())
     assert defs.resolve_job_def(JOB).name == "daily"

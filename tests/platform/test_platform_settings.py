@@ -42,7 +42,7 @@ def test_environment_chooses_warehouse_venue_account_and_blacklist(
     monkeypatch.setenv("HIP3_BLACKLIST", "xyz:A, xyz:B")
     resources = defs().resources or {}
     assert (resources["warehouse"].root, resources["warehouse"].venue) == (str(tmp_path), "testnet")
-    assert resources["policy"].rotation.blacklist == ("xyz:A", "xyz:B")
+    assert resources["policy"].rotation.blacklist.manual == ("xyz:A", "xyz:B")
     assert resources["policy"].rotation.account == "0xabc", "the sidecar's spelling"
     assert resources["sidecar"].root == str(tmp_path)
 

@@ -1,7 +1,7 @@
 """One market and day as columns: whole numbers in the order of receipt, ready for the scan.
 
 Rule 1: a day decides on [begin, end) of its UTC day. It warms up from the last state of the day before (last touch and
-ctx, and its last 60 s) and reads 60 s of the next, so that every markout of the day can end.
+ctx, and its last 60 s); given 60 s of the next, every markout of the day can end, else the last ones are void.
 Rule 2: prices and sizes are the stored decimals' own integers (1e-8); nothing passes through a float.
 Rule 3: of rows with one receipt time the lower `seq` came first.
 Rule 4: a feed gap is a time in which we can not know the market: between two connections or sessions, and while no ctx
@@ -233,24 +233,23 @@ def market_day(
 def read_market_day(root: Path, venue: str, day: str, coin: str) -> MarketDay:
     """Return the columns of one market and day from bronze; a file that is not there is no rows.
 
-    Raises as `market_day`.
+    The next day is not read: what is derived must not depend on whether that day has been judged already, so markouts
+    that end after midnight are void. Raises as `market_day`.
     """
     begin_ns = day_begin_ns(day)
-    eve, next_day = (day_of(begin_ns + shift) for shift in (-DAY_NS, DAY_NS))
-    today = Feed(
-        *(_read(bronze_path(root, table=each, venue=venue, day=day, coin=coin), each) for each in Feed._fields)
+    eve, margin = day_of(begin_ns - DAY_NS), (begin_ns - MARGIN_NS, begin_ns)
+
+    def path(table: str, of_day: str) -> Path:
+        return bronze_path(root, table=table, venue=venue, day=of_day, coin=coin)
+
+    return market_day(
+        venue=venue,
+        day=day,
+        coin=coin,
+        feed=Feed(*(_read(path(table, day), table) for table in Feed._fields)),
+        specs=read_specs(root, venue, coin),
+        before=Feed(*(_read_run(path(table, eve), table, margin) for table in Feed._fields)),
     )
-    before, after = (
-        Feed(
-            *(
-                _read_run(bronze_path(root, table=each, venue=venue, day=near, coin=coin), each, run)
-                for each in Feed._fields
-            )
-        )
-        for near, run in ((eve, (begin_ns - MARGIN_NS, begin_ns)), (next_day, (0, begin_ns + DAY_NS + MARGIN_NS)))
-    )
-    specs = read_specs(root, venue, coin)
-    return market_day(venue=venue, day=day, coin=coin, feed=today, specs=specs, before=before, after=after)
 
 
 def read_specs(root: Path, venue: str, coin: str) -> dict[str, Spec]:

@@ -8,13 +8,15 @@ Rule 2: se^2 = G/(G-1) * sum (s - theta n)^2 / (sum n)^2, G = clusters with fill
 Rule 3: df = min(G, (sum n)^2 / sum n^2) - 1; by Cauchy-Schwarz the second never exceeds the first.
 Rule 4: what cannot be estimated is nan, and its p is 1: too few clusters are no evidence. Neither are clusters that all
 have the very same mean: results that do not vary between days are copies, not trades, and their t would be infinite.
+
+Student's t is that of scipy.special, what scipy.stats is built on: it loads in a tenth of the time.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import stdtr, stdtrit
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -43,15 +45,15 @@ class Estimate:
         """One-sided p of "the mean is not above 0": P(t_df > theta / se); 1 where nothing can be said."""
         is_known = self.se_bps > np.abs(self.theta_bps) * _SE_ROUNDING  # nan compares false
         t = np.divide(self.theta_bps, self.se_bps, out=np.full_like(self.theta_bps, -np.inf), where=is_known)
-        return np.where(is_known, stats.t.sf(t, np.where(is_known, self.df, 1.0)), 1.0)
+        return np.where(is_known, stdtr(np.where(is_known, self.df, 1.0), -t), 1.0)
 
     def lower_bps(self, tail: float | Floats) -> Floats:
         """Return the one-sided lower bound theta - t_{1 - tail, df} * se; nan where there is no se."""
-        return np.asarray(self.theta_bps - stats.t.isf(tail, self.df) * self.se_bps)
+        return np.asarray(self.theta_bps + stdtrit(self.df, tail) * self.se_bps)
 
     def interval_bps(self) -> tuple[Floats, Floats]:
         """Return the two-sided 95 % t interval; nan where there is no se."""
-        half = np.asarray(stats.t.isf((1 - INTERVAL_LEVEL) / 2, self.df) * self.se_bps)
+        half = np.asarray(-stdtrit(self.df, (1 - INTERVAL_LEVEL) / 2) * self.se_bps)
         return self.theta_bps - half, self.theta_bps + half
 
     @property

@@ -7,3 +7,7 @@ DAY_TABLES = (POLICY_HOURS, POLICY_FILLS, EVIDENCE_EPISODES, BASIS, BASIS_GAPS)
 VERDICTS, APPROVALS, STANDINGS = "verdicts", "approvals", "standings"
 WINDOW_DAYS = 14
 """Calendar days of a window; the last 10 of them test."""
+
+GATE_OUTCOMES, GATE_PRICES = "gate_outcomes", "gate_prices"
+GATE_SOURCES = ("signals", "gates", "events", "bbo", "ctx", "specs")
+"""What is read to price gates and filters."""

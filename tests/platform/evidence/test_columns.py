@@ -216,9 +216,9 @@ def test_columns_from_bronze_are_those_from_tables_in_memory(tmp_path: Path) -> 
     ]
     _write(tmp_path, "specs", "2026-06-01", table("specs", specs))  # seen once, long before
     found = read_market_day(tmp_path, "sim", DAY, COIN)
-    before, today, after = parts.values()
-    assert_same(found, market_day(venue="sim", day=DAY, coin=COIN, feed=today, specs=SPECS, before=before, after=after))
-    assert found.bbo_ts_ns.size == 2 + 3 + 2  # the last minute and the state before it, the day, the first minute
+    before, today, _ = parts.values()
+    assert_same(found, market_day(venue="sim", day=DAY, coin=COIN, feed=today, specs=SPECS, before=before))
+    assert found.bbo_ts_ns.size == 2 + 3  # the last minute and the state before it, the day; nothing of the next day
 
 
 def _write(root: Path, name: str, day: str, rows: pa.Table) -> None:
