@@ -51,6 +51,7 @@ from loopback_feed import run, websocket_server
 from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 from shell_parts import a_shell, when
+from trading_builders import a_desk
 from websockets.asyncio.server import ServerConnection
 
 from streaming.core.effects import AnyOutput, HealthSampled
@@ -73,7 +74,9 @@ from streaming.core.trading.losses import LossState
 from streaming.core.trading.model import OrderStatus
 from streaming.core.trading.refusal import RefusalCode
 from streaming.hyperliquid.session import Session, Subscription
+from streaming.shell.clock import SystemClock
 from streaming.shell.control.broadcast import QUEUE_MAX, Broadcast
+from streaming.shell.execution.rehearsal import Rehearsals
 from streaming.shell.feed.connection import Feed
 from streaming.shell.feed.transport import transport_factory
 from streaming.shell.process.child import Child, watch_backlog
@@ -262,6 +265,13 @@ def process_journey(tmp_path: Path) -> CollectorRegistry:
         (tmp_path / "000001.jnl").write_bytes(b"")
         watch_backlog(metrics, tmp_path, now_ts_s=(tmp_path / "000001.jnl").stat().st_mtime + 5, dropped_line_count=2)
         metrics.info.labels("1", "sim", "s1").set(1)
+        rehearsed = asyncio.Event()
+        rehearsals = Rehearsals(
+            a_desk().state, metrics.rehearsals.inc, interval_ms=1, clock=SystemClock(), on_done=rehearsed.set
+        )
+        rehearsals.turn_ended(0)
+        await rehearsed.wait()
+        rehearsals.close()
         metrics.control_requests.labels("/v1/status", "200").inc()
         broadcast = Broadcast(metrics)
         broadcast.join()

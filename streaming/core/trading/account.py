@@ -171,7 +171,8 @@ def open_orders_of(live: LiveAccount, coin: str) -> list[LiveOrder]:
 
 def has_open_order(live: LiveAccount, coin: str) -> bool:
     """Say whether an order of a market still binds something."""
-    return any(order.coin == coin and not order.is_settled for order in live.orders.values())
+    orders = live.orders
+    return bool(orders) and any(order.coin == coin and not order.is_settled for order in orders.values())
 
 
 def has_doubt(live: LiveAccount) -> bool:

@@ -8,10 +8,11 @@ worst case of everything in flight or in doubt (I-11).
 """
 
 from decimal import Decimal
+from functools import lru_cache
 
 from streaming.core.allowance import allowance_of
 from streaming.core.blackout import is_blacked_out, parse_windows
-from streaming.core.calendar import is_session_open
+from streaming.core.calendar import SessionKind, is_session_open
 from streaming.core.effects import AnyOutput, EntryRefused, GateStatus, SignalRaised
 from streaming.core.episodes import QUOTE_LED
 from streaming.core.errors import check
@@ -176,9 +177,15 @@ def _hour_controls(losses: LossLimits, coin: str, ts_ns: int) -> tuple[str, ...]
     return controls
 
 
-def _is_session_open(coin: str, ts_ns: int) -> bool:
+@lru_cache(maxsize=4_096)
+def _hours_of(coin: str) -> SessionKind | None:
     # A name that we do not know may trade at hours that we do not know: that errs towards no entry.
-    return is_known(coin) and is_session_open(session_kind_of(coin), ts_ns)
+    return session_kind_of(coin) if is_known(coin) else None
+
+
+def _is_session_open(coin: str, ts_ns: int) -> bool:
+    kind = _hours_of(coin)
+    return kind is not None and is_session_open(kind, ts_ns)
 
 
 def enter_real(

@@ -21,13 +21,13 @@ from streaming.core.trading.effects import ActionDecided
 from streaming.core.trading.events import ActionAnswered, ActionNotSent, ActionOutcomeUnknown, ActionSent
 from streaming.core.trading.refusal import RefusalCode
 from streaming.core.units import NS_PER_MS, NS_PER_S
-from streaming.hyperliquid.actions import post_frame, signed_body
+from streaming.hyperliquid.actions import post_frame
 from streaming.hyperliquid.answers import answer_of_body
 from streaming.hyperliquid.signing import Signer
 from streaming.shell.clock import Clock
 from streaming.shell.execution.exchange_client import ExchangeClient
 from streaming.shell.execution.nonce_mark import NonceMark
-from streaming.shell.execution.wire_action import wire_action
+from streaming.shell.execution.wire_action import signed_action
 from streaming.shell.process.crashpoint import AFTER_INTENT_WRITTEN, AFTER_SEND, pass_crash_point
 from streaming.shell.process.faults import Faults
 
@@ -91,7 +91,7 @@ class Executor:
         if reason or signer is None:
             self._not_sent(action, reason or "no_signer")
             return
-        body = signed_body(signer, wire_action(action), nonce=action.nonce, expires_after_ts_ms=action.expires_ts_ms)
+        body = signed_action(signer, action)
         if self._avoids_posts_until_mono_ns and self._clock.mono_ns() < self._avoids_posts_until_mono_ns:
             self._use_second_way(action, body, "posts_refused")
             return

@@ -25,6 +25,7 @@ from streaming.shell.execution.executor import Executor
 from streaming.shell.execution.heartbeat import Heartbeat
 from streaming.shell.execution.nonce_mark import NonceMark
 from streaming.shell.execution.questions import Questions
+from streaming.shell.execution.rehearsal import Rehearsal, Rehearsals
 from streaming.shell.feed.connection import Feed
 from streaming.shell.info.rest import InfoClient
 from streaming.shell.info.venues import Venue
@@ -32,6 +33,7 @@ from streaming.shell.keys.agent_key import AgentKey, load_agent_key
 from streaming.shell.process.faults import Faults
 from streaming.shell.runtime import Runtime
 from streaming.shell.telemetry.logs import get_logger
+from streaming.shell.telemetry.metrics import Metrics
 
 FLATTEN_S = 4.0
 """How long a shutdown tries to get flat (L-5 leaves the rest to our own end)."""
@@ -81,7 +83,7 @@ class Venues:
 class Trading:
     """Signs, sends and asks for one session."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a session is made of
         self,
         config: Config,
         signing: Signing | None,
@@ -90,6 +92,7 @@ class Trading:
         runtime: Runtime,
         feed: Feed,
         clock: Clock,
+        metrics: Metrics,
         faults: Faults,
         tag: str,
     ) -> None:
@@ -107,6 +110,7 @@ class Trading:
         self._questions: Questions | None = None
         self._heartbeat: Heartbeat | None = None
         self._agent_watch: AgentWatch | None = None
+        self._rehearsals: Rehearsals | None = None
         self._is_flat = asyncio.Event()
         if signing is not None:
             self._executor = Executor(
@@ -130,6 +134,14 @@ class Trading:
             self._agent_watch = AgentWatch(config, venues.info, signing.key.address, apply=runtime.apply, clock=clock)
             session_id = runtime.state.session.session_id
             self._heartbeat = Heartbeat(config.root, tag, session_id=session_id, mono_ns=clock.mono_ns())
+            if config.rehearsal_interval_ms:
+                self._rehearsals = Rehearsals(
+                    runtime.state,
+                    Rehearsal(is_mainnet=venues.venue.name == "mainnet").run,
+                    interval_ms=config.rehearsal_interval_ms,
+                    clock=clock,
+                    on_done=metrics.rehearsals.inc,
+                )
             runtime.on_turn = self._turn_ended
 
     def jobs(self) -> list[Coroutine[Any, Any, None]]:
@@ -167,6 +179,8 @@ class Trading:
 
     async def close(self, *, is_flat: bool) -> None:
         """Stop asking and sending; what is left open is for the next start, or for the watchdog."""
+        if self._rehearsals is not None:
+            self._rehearsals.close()
         if self._executor is not None:
             await self._executor.close()
         if self._questions is not None:
@@ -181,6 +195,8 @@ class Trading:
     def _turn_ended(self, mono_ns: int, seq: int) -> None:
         if self._heartbeat is not None:
             self._heartbeat.beat(mono_ns, seq)
+        if self._rehearsals is not None:
+            self._rehearsals.turn_ended(mono_ns)
         if self._runtime.state.live.is_flattening and _is_flat(self._runtime.state):
             self._is_flat.set()
 

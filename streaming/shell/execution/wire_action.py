@@ -13,7 +13,9 @@ from streaming.hyperliquid.actions import (
     cloid_item,
     order_action,
     order_item,
+    signed_body,
 )
+from streaming.hyperliquid.signing import Signer
 
 
 def wire_action(decided: ActionDecided) -> Action:
@@ -34,6 +36,11 @@ def wire_action(decided: ActionDecided) -> Action:
                 raise InvariantViolation("I-02", kind=decided.kind)
     except ActionError as error:
         raise InvariantViolation("I-08", action_id=decided.action_id, error=str(error)) from error
+
+
+def signed_action(signer: Signer, decided: ActionDecided) -> bytes:
+    """Return the signed body of what was decided; raises as `wire_action`."""
+    return signed_body(signer, wire_action(decided), nonce=decided.nonce, expires_after_ts_ms=decided.expires_ts_ms)
 
 
 def _order(ticket: OrderTicket) -> OrderItem:

@@ -102,6 +102,7 @@ class Parts:
             runtime=self.runtime,
             feed=self.feed,
             clock=self.clock,
+            metrics=self.metrics,
             faults=ground.faults,
             tag=ground.tag,
         )
