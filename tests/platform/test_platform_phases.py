@@ -136,6 +136,15 @@ def test_unattended_day_too_short_or_without_a_recovery_is_not_yet(hours: float,
     check(observe.unattended_day(with_rows(clock=a_clock(hours), events=events), RULE), "NOT YET")
 
 
+def test_unattended_day_a_recovery_outside_the_long_span_does_not_count() -> None:
+    act = an_event("arm_changed", "armed", 2 * 3_600)
+    tables = with_rows(clock=a_clock(27), events=[*an_outage(3_600, 20), act])
+    check(observe.unattended_day(tables, RULE), "NOT YET", "25.0 h, 1 recoveries")
+    other = [*a_clock(25), *a_clock(2, "s2", begin_s=26 * 3_600)]
+    tables = with_rows(clock=other, events=an_outage(26.5 * 3_600, 5, "s2"))
+    check(observe.unattended_day(tables, RULE), "NOT YET", "25.0 h, 1 recoveries")
+
+
 def test_unattended_day_a_silence_or_another_session_ends_the_span() -> None:
     halves = [*a_clock(13), *a_clock(13, begin_s=13.1 * 3_600)]
     tables = with_rows(clock=halves, events=an_outage(3_600, 20))
@@ -372,6 +381,7 @@ PASSES = an_event("gate_changed", "pass", 20, coin="xyz:A", subject="param_chang
         ([a_spec_row()], [PASSES | {"ts_ns": BEGIN}, CHANGED], "FAIL"),
         ([a_spec_row()], [CHANGED, PASSES | {"coin": "xyz:B"}], "FAIL"),
         ([a_spec_row()], [CHANGED, PASSES | {"subject": "halt"}], "FAIL"),
+        ([a_spec_row()], [CHANGED, PASSES | {"state": "block"}], "FAIL"),
         ([], [], "NOT YET"),
     ],
 )
@@ -386,6 +396,7 @@ def test_go_spec_questions(specs: list[dict[str, Any]], events: list[dict[str, A
         ([a_spec_row(), a_spec_row("@107", 10_107)], "FAIL", "@107"),
         ([a_spec_row("PURR/USDC", 110_000)], "FAIL", "PURR/USDC"),
         ([a_spec_row("BTC", 0)], "FAIL", "BTC"),
+        ([a_spec_row("xyz:A", 3)], "FAIL", "xyz:A"),
         ([], "NOT YET", "no spec"),
     ],
 )
@@ -469,6 +480,14 @@ def test_a_step_back_from_steady_to_micro_is_no_new_approval_of_micro() -> None:
     assert trading.trades_since(lowered, "micro").height == 150
 
 
+def test_an_approval_of_steady_is_no_new_one_of_micro() -> None:
+    tables = trades([1.0], of=150)
+    up = an_approval("steady", "micro", at_s=3_600, seq=900)
+    raised = replace(tables, events=pl.concat([tables.events, rows_of(NOTHING.events, up)]))
+    assert trading.trades_since(raised, "micro").height == 150
+    assert trading.trades_since(raised, "steady").height == 0
+
+
 @pytest.mark.parametrize(
     ("results", "of", "state", "word"),
     [
@@ -547,6 +566,13 @@ def test_exit_c_counts_in_micro_already_and_a_new_loss_has_a_new_key() -> None:
     assert (first.state, second.state) == ("FAIL", "FAIL")
     assert first.key != second.key
     assert trading.tail_loss(tailed(15.0), RULE).key == first.key
+
+
+def test_exit_c_an_equal_loss_at_another_time_has_another_key() -> None:
+    tables = tailed(15.0)
+    moved = replace(tables, trips=tables.trips.with_columns(pl.col("ts_ns") + SECOND))
+    assert trading.tail_loss(moved, RULE).figure == trading.tail_loss(tables, RULE).figure
+    assert trading.tail_loss(moved, RULE).key != trading.tail_loss(tables, RULE).key
 
 
 @pytest.mark.parametrize(
