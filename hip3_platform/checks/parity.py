@@ -59,12 +59,64 @@ def judge_parity(warehouse: WarehouseResource, day: str) -> dg.AssetCheckResult:
         return dg.AssetCheckResult(passed=False, description=f"exit code {child.returncode}: {said or 'no answer'}")
     difference = answer.get("first_difference")
     is_equal = child.returncode == 0 and not difference
+    metadata: dict[str, Any] = {"sessions": len(sessions), "answer": dg.MetadataValue.json(answer)}
+    if isinstance(difference, dict):
+        metadata |= _difference_metadata(difference)
     return dg.AssetCheckResult(
         passed=is_equal,
         severity=dg.AssetCheckSeverity.ERROR,
-        description="decisions are equal" if is_equal else f"first difference: {str(difference or said)[:_SHOWN]}",
-        metadata={"sessions": len(sessions), "answer": dg.MetadataValue.json(answer)},
+        description="decisions are equal" if is_equal else _difference_text(answer, said)[:_SHOWN],
+        metadata=metadata,
     )
+
+
+def _difference_text(answer: dict[str, Any], said: str) -> str:
+    difference = answer.get("first_difference")
+    if isinstance(difference, dict):
+        gates = [row for row in _gate_rows(difference) if row["recorded"] != row["decided"]]
+        shown = "; ".join(f"{row['gate']} recorded {row['recorded']}, decided {row['decided']}" for row in gates)
+        where = " ".join(str(difference.get(name, "")) for name in ("session_id", "event", "coin")).strip()
+        return f"first difference: {where} at seq {difference.get('seq')}; {shown or 'equal gate vectors'}"
+    if answer.get("state_difference_count"):
+        return f"{answer['state_difference_count']} snapshots differ from the state that was reached; no decision does"
+    return f"the replay is not equal and names no difference: {said}"
+
+
+def _difference_metadata(difference: dict[str, Any]) -> dict[str, Any]:
+    """Return what is told of the first difference: the row, both decisions, both gate vectors side by side."""
+    names = ("gate", "recorded", "decided")
+    records = [dg.TableRecord({name: row[name] for name in names}) for row in _gate_rows(difference)]
+    told = {
+        "first_bad_row": f"{difference.get('session_id')} seq {difference.get('seq')} {difference.get('coin')}",
+        "expected": dg.MetadataValue.json(difference.get("decided") or []),
+        "found": dg.MetadataValue.json(difference.get("recorded") or []),
+    }
+    if records:
+        schema = dg.TableSchema(columns=[dg.TableColumn(name, "string") for name in names])
+        told["gates"] = dg.MetadataValue.table(records, schema=schema)
+    return told
+
+
+def _gate_rows(difference: dict[str, Any]) -> list[dict[str, str]]:
+    """Return one row a gate (and signal of that input): what was recorded beside what is decided now."""
+    sides: list[dict[str, str]] = []
+    for side in ("recorded_gates", "decided_gates"):
+        vectors = difference.get(side) or []
+        sides.append({
+            gate["gate"] + (f" #{at}" if at > 1 else ""): _gate_text(gate)
+            for at, vector in enumerate(vectors, 1)
+            for gate in vector
+        })  # fmt: skip
+    recorded, decided = sides
+    return [
+        {"gate": gate, "recorded": recorded.get(gate, "none"), "decided": decided.get(gate, "none")}
+        for gate in dict.fromkeys((*recorded, *decided))
+    ]
+
+
+def _gate_text(gate: dict[str, Any]) -> str:
+    observed, limit = (gate.get(name) for name in ("observed", "limit"))
+    return f"{gate.get('status')} (observed {observed}, limit {limit})"
 
 
 def build_parity_check(partitions: dg.DailyPartitionsDefinition) -> dg.AssetChecksDefinition:

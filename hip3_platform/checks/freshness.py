@@ -1,0 +1,41 @@
+"""Freshness: a ranking may rest on no table that is older than what has landed; a rotation moves money by it."""
+
+import dagster as dg
+
+from hip3_platform.analytics.gold import MARKET_RANKING, window_days
+from hip3_platform.analytics.rotating.score import ScoreRule
+from hip3_platform.analytics.staleness import stale_inputs
+from hip3_platform.assets.common import WRITER_POOL, gold_key
+from hip3_platform.checks.result import check_result, check_spec
+from hip3_platform.resources.warehouse import WarehouseResource
+
+NAME = "freshness"
+
+
+def judge_freshness(warehouse: WarehouseResource, day: str) -> dg.AssetCheckResult:
+    """Compare what a ranking was made of with what has landed, day by day of its window."""
+    window = window_days(day, ScoreRule().window_days)
+    landing = warehouse.landing()
+    found = list(stale_inputs(warehouse.path, landing, warehouse.checked_venue, day, window))
+    used = len(set(window) & set(landing.days))
+    return check_result(gold_key(MARKET_RANKING), NAME, found, f"{used} days, each made of all that landed")
+
+
+def build_freshness_check(partitions: dg.DailyPartitionsDefinition) -> dg.AssetChecksDefinition:
+    """Return the check `freshness` of gold/market_ranking."""
+
+    @dg.multi_asset_check(
+        name="freshness_of_ranking", pool=WRITER_POOL,
+        specs=[
+            check_spec(
+                gold_key(MARKET_RANKING), NAME, "Every day of the window is judged, on all that has landed of it",
+                partitions, is_blocking=True,
+            )
+        ],
+    )  # fmt: skip
+    def freshness_of_ranking(
+        context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource
+    ) -> dg.AssetCheckResult:
+        return judge_freshness(warehouse, context.partition_key)
+
+    return freshness_of_ranking
