@@ -77,6 +77,9 @@ def ranking_lines(findings: Findings) -> Iterator[str]:
     yield head + (" (simulated: nothing here says anything about a real market)" if doc.venue == "sim" else "")
     for row in findings.ranking.sort("rank", "coin", nulls_last=True).iter_rows(named=True):
         yield f"  {row['coin']:<14} {row['reason']}"
+    yield f"rotation {doc.version}: every market, and why"
+    for told in doc.explanations:
+        yield f"  {told.coin:<14} {told.decision}: {told.reason}"
     allowed = ", ".join(f"{m.coin} ({m.ntl_max} USD)" for m in doc.markets)
     yield f"rotation {doc.version} accepted by the sidecar: {allowed}"
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from types import FrameType
@@ -23,6 +24,7 @@ from hip3_platform.cli.findings import Findings, history_window, newest_rotation
 from hip3_platform.cli.plan import Plan, StageFailed
 from hip3_platform.cli.report import report_json
 from hip3_platform.cli.trading import REASON, arm, await_trades, begin_trading, pause_trading
+from hip3_platform.cli.truth import Judged, judge
 from streaming.core.errors import Hip3Error
 
 POLL_S = 0.5
@@ -38,6 +40,9 @@ ENDED = ("SUCCESS", "FAILURE", "CANCELED")
 END_S = 20.0
 """How long the sidecar may take to flatten, close its journal and seal the last rows."""
 HIP3 = (sys.executable, "-m", "streaming.cli")
+HISTORY_SCENARIO = "demo"
+TRUTH_DAYS = 20
+"""Days of brute force a market: enough to tell a good policy of the history from a bad one."""
 DRILL_NOTE = """the live markets are the scenario `drill`: oracles jump every few seconds and quotes follow late, to
   make orders; no real market is like that, and what is earned there means nothing"""
 
@@ -57,6 +62,8 @@ class Loop:
     account: str = ""
     """Address the sidecar trades for."""
     sidecar: Child | None = None
+    history: tuple[str, str] = ("", "")
+    """First and last day of the simulated history."""
 
     def run(self) -> int:
         """Start, watch, report and end everything; return the exit code."""
@@ -114,7 +121,7 @@ class Loop:
         ]
         return [(port, flag) for port, flag in wanted if _is_occupied(port)]
 
-    def _stages(self, children: Children, files: ExitStack) -> tuple[Findings, Audit | None]:
+    def _stages(self, children: Children, files: ExitStack) -> tuple[Findings, tuple[Judged, ...], Audit | None]:
         plan = self.plan
         if aside := prepare_dagster_home(plan.root, plan.dagster_home, plan.warehouse):
             _say(f"the warehouse is new: Dagster's memory of an older one was put aside in {aside}")
@@ -150,9 +157,10 @@ class Loop:
         findings = self._await_rotation(children, last_day)
         for line in ranking_lines(findings):
             _say(line)
+        judged = self._truth(children)
         if not plan.trade_count:
-            return findings, None
-        return findings, self._trade(children, sidecar, hip3, opening_usd)
+            return findings, judged, None
+        return findings, judged, self._trade(children, sidecar, hip3, opening_usd)
 
     def _trade(self, children: Children, sidecar: Child, hip3: Hip3, opening_usd: Decimal) -> Audit:
         """Trade until there are enough trades, come to rest, and prove our books against the venue's."""
@@ -202,14 +210,38 @@ class Loop:
         """Write the days of history that are not there yet and return the last of them."""
         plan, begun = self.plan, time.monotonic()
         first, last = history_window(plan.warehouse, "sim", plan.days, now_ts_ns=time.time_ns())
-        child = start(
-            "history", *HIP3, "history", "--from", first, "--to", last,
-            "--seed", str(plan.seed), "--warehouse", str(plan.warehouse), "--json", is_task=True,
-        )  # fmt: skip
-        if child.process.wait() != 0:
-            raise StageFailed(f"writing history ended with exit code {child.process.returncode}\n{child.last_lines()}")
+        # The evidence reads market data only. The last day goes through the engine, for signals, gates and follow-ups.
+        eve = (date.fromisoformat(last) - timedelta(days=1)).isoformat()
+        spans = [(first, eve, ("--columns",))] if first <= eve else []
+        for begin, end, way in [*spans, (last, last, ())]:
+            child = start(
+                "history", *HIP3, "history", "--from", begin, "--to", end, *way,
+                "--seed", str(plan.seed), "--warehouse", str(plan.warehouse), "--json", is_task=True,
+            )  # fmt: skip
+            if code := child.process.wait():
+                raise StageFailed(f"writing history ended with exit code {code}\n{child.last_lines()}")
         self._done("history", begun)
+        self.history = (first, last)
         return last
+
+    def _truth(self, children: Children) -> tuple[Judged, ...]:
+        """Compute what the history really pays, and compare it with what was approved."""
+        plan, begun = self.plan, time.monotonic()
+        first, last = self.history
+        out = plan.warehouse / "truth.json"
+        words = (
+            *HIP3, "venue", "truth", "--scenario", HISTORY_SCENARIO, "--seed", str(plan.seed), "--from", first,
+            "--window", str(plan.days), "--days", str(TRUTH_DAYS), "--out", str(out),
+        )  # fmt: skip
+        child = children.start("truth", words, env=plan.environment(), cwd=plan.root, is_task=True)
+        if code := child.process.wait():
+            raise StageFailed(f"computing the truth ended with exit code {code}\n{child.last_lines()}")
+        found = judge(plan.warehouse, "sim", last, out)
+        _say(f"what the evidence said of the history, and what is true there ({TRUTH_DAYS} other days, brute force):")
+        for each in found:
+            _say(each.line)
+        self._done("truth", begun)
+        return found
 
     def _await(self, stage: str, child: Child, is_there: Callable[[], bool], patience_s: float = 120.0) -> None:
         begun = time.monotonic()
@@ -273,13 +305,13 @@ class Loop:
             return False
         return bool(answer["is_accepted"] and answer["sha256"] == sha256)
 
-    def _report(self, findings: Findings, found: Audit | None) -> None:
+    def _report(self, findings: Findings, judged: tuple[Judged, ...], found: Audit | None) -> None:
         self.seconds["total"] = round(time.monotonic() - self.begun, 1)
         if not self.plan.is_once:
             _say(f"open  {self.plan.control_url}/        the live page")
             _say(f"open  {self.plan.dagster_url}/assets  days, checks, plots, the rotation")
         if self.plan.is_json:
-            print(report_json(findings, found, self.seconds), flush=True)
+            print(report_json(findings, judged, found, self.seconds), flush=True)
 
     def _stay(self, children: Children) -> None:
         _say("running; Ctrl-C ends everything")

@@ -7,15 +7,17 @@ import msgspec
 
 from hip3_platform.cli.audit import Audit, usd_text
 from hip3_platform.cli.findings import Findings
+from hip3_platform.cli.truth import Judged
 
 PACKAGES = ("hip3", "dagster", "polars", "pyarrow", "duckdb")
 
 
-def report_json(findings: Findings, found: Audit | None, seconds: dict[str, float]) -> str:
+def report_json(findings: Findings, judged: tuple[Judged, ...], found: Audit | None, seconds: dict[str, float]) -> str:
     """Return the report of a start that got this far: the rotation was accepted, the audit found no disagreement.
 
     Args:
         findings: Days, ranking and the rotation that the sidecar accepted.
+        judged: What the evidence said of every market of the history, and what is true.
         found: The audit; None when nothing was traded (`--trades 0`).
         seconds: Stage → how long it took.
     """
@@ -27,6 +29,9 @@ def report_json(findings: Findings, found: Audit | None, seconds: dict[str, floa
         "markets_ranked": findings.ranked_count,
         "rotation_accepted": True,
         "rotation": {"version": findings.doc.version, "markets": [market.coin for market in findings.doc.markets]},
+        "approved": {each.coin: each.true_bps for each in judged if each.is_approved},
+        "approved_wrongly": [each.coin for each in judged if each.is_wrong],
+        "truly_good": [each.coin for each in judged if (each.best_true_bps or 0.0) > 0],
         **({} if found is None else _trading(found)),
         "seconds": seconds,
     }

@@ -6,14 +6,14 @@ Rule 2: everything that was started is ended, and verified gone, however we leav
 
 import argparse
 
-HELP = "start venue, sidecar and Dagster, judge two days of history, trade on the simulated venue; until Ctrl-C"
+HELP = "start venue, sidecar and Dagster, judge two weeks of history, trade on the simulated venue; until Ctrl-C"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options; the defaults need no key, no network and no configuration."""
     parser.add_argument("--once", action="store_true", help="flatten, audit and end once there are enough trades")
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
-    parser.add_argument("--days", type=int, default=2, help="closed UTC days of history (default 2)")
+    parser.add_argument("--days", type=int, default=14, help="closed days of history (default 14: what it takes)")
     parser.add_argument("--seed", type=int, default=7, help="seed of the simulated markets (default 7)")
     parser.add_argument("--scenario", default="drill", help="of the live venue (default drill; history is demo)")
     parser.add_argument("--trades", type=int, default=100, metavar="N", help="wait for so many (100); 0 trades nothing")

@@ -1,4 +1,4 @@
-"""Sealed parts → runs: one run per closed day and manifest digest, oldest first.
+"""Sealed parts → runs: one run per closed day and manifest digest, oldest first; many at once in one process.
 
 Rule 1: a UTC day is closed at 00:10 of the next one. Only closed days feed a ranking and a rotation.
 Rule 2: today is judged at most every 30 minutes, up to its figures and markouts, and only when no closed day waits.
@@ -9,6 +9,8 @@ Rule 5: when the newest rotation names another account than the policy, it alone
 document of another account (I-31).
 """
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +34,7 @@ from hip3_platform.analytics.landing import Landing
 from hip3_platform.analytics.rotating.score import ScoreRule
 from hip3_platform.assets.common import bronze_key, gold_key, landing_key
 from hip3_platform.assets.gold import VIEWS
+from hip3_platform.catch_up import CATCH_UP
 from hip3_platform.resources.clock import Clock
 from hip3_platform.resources.policy import RotationPolicy
 from hip3_platform.resources.warehouse import WarehouseResource
@@ -42,8 +45,11 @@ from streaming.core.errors import StoreError
 from streaming.core.units import NS_PER_DAY, NS_PER_S
 
 TODAY_INTERVAL_NS = 30 * 60 * NS_PER_S
-RUN_COUNT_MAX = 5
-"""Runs requested per tick; the rest waits for the next one (F-96)."""
+DAILY_JOB = "daily"
+CATCH_UP_MIN = 3
+"""So many waiting days are one run of `catch_up`: a process of its own for each would take longer than its work."""
+CATCH_UP_MAX = 31
+"""Days of one run; the rest waits for the next one (F-96)."""
 
 DATA_VERSION_TAG = "dagster/data_version"
 INPUT_TAG = "hip3/input"
@@ -76,8 +82,23 @@ def day_request(day: str, digest: str) -> dg.RunRequest:
     """Return the request of one whole closed day, from bronze to rotation."""
     key = f"{day}:{digest}"
     return dg.RunRequest(
-        run_key=key, partition_key=day, tags={INPUT_TAG: key, KIND_TAG: "closed_day", "dagster/priority": "10"}
+        run_key=key,
+        partition_key=day,
+        job_name=DAILY_JOB,
+        tags={INPUT_TAG: key, KIND_TAG: "closed_day", "dagster/priority": "10"},
     )
+
+
+def catch_up_request(requests: Sequence[dg.RunRequest]) -> dg.RunRequest:
+    """Return one request for the days of several; each is a run of its own in it, with the tags it would have had."""
+    days = [str(request.partition_key) for request in requests]
+    config = {"days": days, "tags": {day: dict(each.tags) for day, each in zip(days, requests, strict=True)}}
+    keys = "|".join(str(request.run_key) for request in requests)
+    return dg.RunRequest(
+        run_key=f"{CATCH_UP}:{hashlib.sha256(keys.encode()).hexdigest()}", job_name=CATCH_UP,
+        run_config={"ops": {CATCH_UP: {"config": config}}},
+        tags={KIND_TAG: CATCH_UP, "dagster/priority": "10", "hip3/days": f"{days[0]}..{days[-1]}"},
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +107,8 @@ class Plan:
 
     requests: list[dg.RunRequest]
     cursor: Cursor
+    days: tuple[str, ...]
+    """Closed days that are asked for."""
     waiting_count: int
     unknown_days: tuple[str, ...]
     """Days with data but without a partition."""
@@ -96,7 +119,7 @@ def _today_request(landing: Landing, today: str, cursor: Cursor, now_ts_ns: int)
     if key == cursor.today or now_ts_ns - cursor.today_ts_ns < TODAY_INTERVAL_NS:
         return None
     return dg.RunRequest(
-        run_key=key, partition_key=today, asset_selection=TODAY_SELECTION,
+        run_key=key, partition_key=today, job_name=DAILY_JOB, asset_selection=TODAY_SELECTION,
         tags={INPUT_TAG: key, KIND_TAG: "today", "dagster/priority": "-10"},
     )  # fmt: skip
 
@@ -111,13 +134,15 @@ def plan_tick(landing: Landing, partition_keys: frozenset[str], cursor: Cursor, 
         now_ts_ns: Wall clock.
 
     Returns:
-        Requests (at most `RUN_COUNT_MAX`), and the cursor to keep: it holds only days that still have data.
+        Requests (at most `CATCH_UP_MAX` days), and the cursor to keep: it holds only days that still have data.
     """
     today = day_of(now_ts_ns)
     days = [day for day in landing.days if day in partition_keys]
     pending = [day for day in days if is_closed(day, now_ts_ns) and cursor.requested.get(day) != landing.digest(day)]
-    chosen = pending[:RUN_COUNT_MAX]
+    chosen = pending[:CATCH_UP_MAX]
     requests = [day_request(day, landing.digest(day)) for day in chosen]
+    if len(requests) >= CATCH_UP_MIN:
+        requests = [catch_up_request(requests)]
     requested = {day: digest for day, digest in cursor.requested.items() if day in days}
     requested |= {day: landing.digest(day) for day in chosen}
     kept = Cursor(requested=requested, today=cursor.today, today_ts_ns=cursor.today_ts_ns)
@@ -127,7 +152,7 @@ def plan_tick(landing: Landing, partition_keys: frozenset[str], cursor: Cursor, 
             requests.append(request)
             kept.today, kept.today_ts_ns = request.run_key or "", now_ts_ns
     unknown = tuple(day for day in landing.days if day not in partition_keys)
-    return Plan(requests, kept, len(pending) - len(chosen), unknown)
+    return Plan(requests, kept, tuple(chosen), len(pending) - len(chosen), unknown)
 
 
 def stale_ranking_request(warehouse: WarehouseResource, newest: str, window: int) -> dg.RunRequest | None:
@@ -139,7 +164,7 @@ def stale_ranking_request(warehouse: WarehouseResource, newest: str, window: int
         return None
     key = f"ranking:{newest}:" + ":".join(judged.values())
     return dg.RunRequest(
-        run_key=key, partition_key=newest, asset_selection=RANKING_SELECTION,
+        run_key=key, partition_key=newest, job_name=DAILY_JOB, asset_selection=RANKING_SELECTION,
         tags={KIND_TAG: "ranking", "dagster/priority": "5"},
     )  # fmt: skip
 
@@ -152,7 +177,7 @@ def other_account_request(warehouse: WarehouseResource, policy: RotationPolicy) 
     day = newest[0].as_of_day
     return dg.RunRequest(
         run_key=f"account:{day}:{newest[0].version}:{policy.account}", partition_key=day,
-        asset_selection=[gold_key(ROTATION)], tags={KIND_TAG: "account", "dagster/priority": "5"},
+        job_name=DAILY_JOB, asset_selection=[gold_key(ROTATION)], tags={KIND_TAG: "account", "dagster/priority": "5"},
     )  # fmt: skip
 
 
@@ -198,17 +223,17 @@ def _tick(
         requests += [stale] if stale else []
     cursor = msgspec.json.encode(plan.cursor).decode()
     if requests:
-        days = dict.fromkeys(request.partition_key for request in plan.requests if request.partition_key)
-        events = [event for day in days for event in landing_events(landing, day)]
+        asked = [*plan.days, *(request.partition_key for request in plan.requests if request.partition_key)]
+        events = [event for day in dict.fromkeys(asked) for event in landing_events(landing, day)]
         return dg.SensorResult(run_requests=requests, cursor=cursor, asset_events=events)
     return dg.SensorResult(skip_reason=_skip_text(plan, landing), cursor=cursor)
 
 
-def build_sealed_files(job_name: str, partitions: dg.DailyPartitionsDefinition) -> dg.SensorDefinition:
-    """Return the sensor that turns sealed parts into runs of a job."""
+def build_sealed_files(jobs: Sequence[Any], partitions: dg.DailyPartitionsDefinition) -> dg.SensorDefinition:
+    """Return the sensor that turns sealed parts into runs of the daily job and of the one that catches up."""
 
     @dg.sensor(
-        name="sealed_files", job_name=job_name, minimum_interval_seconds=15,
+        name="sealed_files", jobs=list(jobs), minimum_interval_seconds=15,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Closed days after 00:10 UTC, today at most every 30 minutes; run key = day + manifest digest",
     )  # fmt: skip

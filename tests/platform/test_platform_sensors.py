@@ -15,6 +15,7 @@ from hip3_platform.analytics.landing import Landing
 from hip3_platform.analytics.rotating.document import Identity, build_document
 from hip3_platform.analytics.store import write_bytes
 from hip3_platform.assets.common import SIDECAR_ROTATION, gold_key
+from hip3_platform.catch_up import CATCH_UP
 from hip3_platform.definitions import JOB, build_definitions
 from hip3_platform.partitions import daily_partitions, first_day
 from hip3_platform.resources.policy import RotationPolicy
@@ -83,16 +84,53 @@ def test_plan_lost_cursor_repeats_the_same_run_keys(text: str | None) -> None:
     assert [r.run_key for r in again.requests] == [r.run_key for r in first.requests]
 
 
-def test_plan_requests_are_bounded_and_the_rest_follows() -> None:
-    days = [f"2026-10-{n:02d}" for n in range(1, 13)]
+def test_plan_many_waiting_days_are_one_bounded_run_and_the_rest_follows() -> None:
+    days = [f"2026-{month:02d}-{n:02d}" for month in (9, 10) for n in range(1, 31)]
     landing = _landing(*(_line(day) for day in days))
     cursor, asked = sealed.Cursor(), []
-    for _ in range(3):
+    for _ in range(2):
         plan = sealed.plan_tick(landing, frozenset(days), cursor, NOON_3)
-        assert len(plan.requests) <= sealed.RUN_COUNT_MAX
-        asked += _days(plan)
+        (request,) = plan.requests
+        assert request.job_name == CATCH_UP
+        config = request.run_config["ops"][CATCH_UP]["config"]
+        assert len(config["days"]) <= sealed.CATCH_UP_MAX
+        assert config["tags"][config["days"][0]][sealed.INPUT_TAG].startswith(config["days"][0])
+        asked += config["days"]
         cursor = plan.cursor
     assert asked == days
+    assert sealed.plan_tick(landing, frozenset(days), cursor, NOON_3).requests == []
+
+
+def test_catch_up_records_every_day_as_a_run_of_the_daily_job(warehouse: WarehouseResource) -> None:
+    for day in (DAY_1, DAY_2):
+        write_day(warehouse.path, day, [MarketDay("xyz:GOOD")], session_id=f"s-{day}")
+    defs = build_definitions(warehouse, RotationPolicy(), first=DAY_1, clock=FixedClock(NOON_3 + NS_PER_DAY))
+    tags = {DAY_2: {sealed.INPUT_TAG: "a"}}
+    with dg.DagsterInstance.ephemeral() as instance:
+        config = {"ops": {CATCH_UP: {"config": {"days": [DAY_1, DAY_2], "tags": tags}}}}
+        result = defs.resolve_job_def(CATCH_UP).execute_in_process(run_config=config, instance=instance)
+        assert result.success
+        runs = {run.tags["dagster/partition"]: run for run in instance.get_runs(dg.RunsFilter(job_name=JOB))}
+    assert {day: run.status for day, run in runs.items()} == dict.fromkeys((DAY_1, DAY_2), dg.DagsterRunStatus.SUCCESS)
+    assert runs[DAY_2].tags[sealed.INPUT_TAG] == "a", "the backstop finds that this input was judged"
+    newest = gold.newest_rotation(warehouse.path, "sim")
+    assert newest is not None
+    assert newest[0].as_of_day == DAY_2
+
+
+def test_catch_up_with_a_day_that_fails_judges_the_next_one_and_fails(warehouse: WarehouseResource) -> None:
+    for day in (DAY_1, DAY_2):
+        write_day(warehouse.path, day, [MarketDay("xyz:GOOD")], session_id=f"s-{day}")
+    part = warehouse.path / warehouse.landing().of(DAY_1, "bbo")[0].path
+    part.write_bytes(part.read_bytes()[:-1])
+    defs = build_definitions(warehouse, RotationPolicy(), first=DAY_1, clock=FixedClock(NOON_3 + NS_PER_DAY))
+    with dg.DagsterInstance.ephemeral() as instance:
+        config = {"ops": {CATCH_UP: {"config": {"days": [DAY_1, DAY_2], "tags": {}}}}}
+        job = defs.resolve_job_def(CATCH_UP)
+        result = job.execute_in_process(run_config=config, instance=instance, raise_on_error=False)
+    assert not result.success
+    assert gold.inputs_digest(warehouse.path, "sim", DAY_1) == ""
+    assert gold.inputs_digest(warehouse.path, "sim", DAY_2)
 
 
 def test_plan_today_waits_for_closed_days_then_at_most_every_thirty_minutes() -> None:
@@ -128,7 +166,7 @@ def test_plan_day_without_a_partition_is_named() -> None:
 def _evaluate(
     warehouse: WarehouseResource, ts_ns: int, cursor: str | None = None, policy: RotationPolicy | None = None
 ) -> dg.SensorResult:
-    sensor = sealed.build_sealed_files(JOB, daily_partitions(DAY_1))
+    sensor = sealed.build_sealed_files([_noop()], daily_partitions(DAY_1))
     with dg.build_sensor_context(cursor=cursor) as context:
         result = sensor(context, warehouse=warehouse, policy=policy or RotationPolicy(), clock=FixedClock(ts_ns))
     assert isinstance(result, dg.SensorResult)
