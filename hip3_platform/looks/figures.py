@@ -3,7 +3,7 @@
 `policy_hours` below is the frame of gold/policy_hours (see `evidence/sums.py`), `markouts` that of gold/markouts.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 
 import numpy as np
@@ -11,36 +11,42 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
 from hip3_platform.analytics.evidence.family import HORIZONS_S, HOURS, LATENCIES_MS, Floats
+from hip3_platform.analytics.evidence.walk_forward import CHOICE_FILLS_MIN
 from hip3_platform.looks.render import BAD, CALM, GOOD, GRID, INK, SEQUENCE, drawing, empty
 
+USUAL_LATENCY_MS = 200
+"""Assumed where no approval names one."""
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_HEAT = "RdYlGn"
+_HEAT, FAINT = "RdYlGn", "#a6aeb8"
 
 
-def edge_distribution(markouts: pl.DataFrame, venue: str) -> Figure:
+def edge_distribution(markouts: pl.DataFrame, venue: str, *, of: str = "signals", had: str = "net at +5 s") -> Figure:
     """Draw what was promised beside what could be had: raw edge at the decision, and the executable net result.
 
     Args:
         markouts: Columns raw_edge_bps, net_bps (null where void), state.
         venue: Where the rows come from.
+        of: What a row is, in the plural.
+        had: What `net_bps` is, before "after fees".
     """
-    title = f"Promised and executable edge of signals, bps ({venue})"
+    title = f"Promised and executable edge of {of}, bps ({venue})"
     taken = markouts.filter((pl.col("state") == "executable") & pl.col("net_bps").is_not_null())
     if taken.is_empty():
-        return empty(title, "no executable signal")
-    promised, had = taken["raw_edge_bps"].to_numpy(), taken["net_bps"].to_numpy()
-    low, high = np.quantile(np.concatenate([promised, had]), (0.005, 0.995))
+        return empty(title, f"no executable one among {markouts.height} {of}" if markouts.height else f"no {of}")
+    promised, net = taken["raw_edge_bps"].to_numpy(), taken["net_bps"].to_numpy()
+    low, high = np.quantile(np.concatenate([promised, net]), (0.005, 0.995))
     edges = np.linspace(low, max(high, low + 1.0), 61).tolist()
     with drawing(title) as (figure, axes):
-        for values, colour, label in ((promised, CALM, "edge at the decision"), (had, GOOD, "net at +5 s after fees")):
+        for values, colour, label in ((promised, CALM, "edge at the decision"), (net, GOOD, f"{had} after fees")):
             axes.hist(
                 np.clip(values, low, high), bins=edges, histtype="stepfilled", alpha=0.35, color=colour, label=label
             )
             axes.axvline(float(values.mean()), color=colour, linewidth=1.2)
         axes.axvline(0.0, color=INK, linewidth=0.8)
-        axes.set(xlabel="bps; upright lines are means", ylabel="signals")
+        axes.set(xlabel="bps; upright lines are means", ylabel=of)
         axes.legend()
     return figure
 
@@ -49,7 +55,7 @@ def decay_curves(decay: pl.DataFrame, venue: str, markets: int = 8) -> Figure:
     """Draw how much of the entry edge is left after each offset, for the markets with the most episodes.
 
     Args:
-        decay: Columns coin, offset_ms, episode_count, open_share (mean edge left over mean entry edge).
+        decay: Columns coin, offset_ms, episode_count, open_share (mean share of the entry edge; `summaries.decay_of`).
         venue: Where the rows come from.
         markets: How many markets at most.
     """
@@ -112,24 +118,26 @@ def hour_of_week(
     if rows.filter(pl.col("fills") > 0).is_empty():
         return empty(title, "no fill")
     net, fills = np.zeros((7, HOURS)), np.zeros((7, HOURS))
-    for row in rows.group_by("day", "hour").agg(pl.col("net_bps", "fills").sum()).iter_rows(named=True):
+    # In the order of time: floats are added in one order, so that the same rows are the same picture.
+    hourly = rows.sort("day", "hour", "coin").group_by("day", "hour", maintain_order=True)
+    for row in hourly.agg(pl.col("net_bps", "fills").sum()).iter_rows(named=True):
         weekday = date.fromisoformat(row["day"]).weekday()
         net[weekday, row["hour"]] += row["net_bps"]
         fills[weekday, row["hour"]] += row["fills"]
     with np.errstate(invalid="ignore"):
         mean = np.where(fills > 0, net / fills, np.nan)
     with drawing(title, height=2.6) as (figure, axes):
-        _heat(axes, mean)
+        figure.colorbar(_heat(axes, mean), ax=axes, label="bps a fill", pad=0.01)
         axes.set_xticks(range(0, HOURS, 2), [f"{hour:02}" for hour in range(0, HOURS, 2)])
         axes.set_yticks(range(7), WEEKDAYS)
     return figure
 
 
-def _heat(axes: Axes, values: Floats) -> None:
-    """Fill the cells: red below zero, green above, the same distance of zero equally strong."""
+def _heat(axes: Axes, values: Floats) -> AxesImage:
+    """Fill the cells: red below zero, green above, the same distance equally strong; pale, for texts stand on it."""
     reach = max(float(np.nanquantile(np.abs(values), 0.95)), 0.5)
-    axes.imshow(values, cmap=_HEAT, norm=TwoSlopeNorm(0.0, -reach, reach), aspect="auto", alpha=0.75)
     axes.grid(visible=False)
+    return axes.imshow(values, cmap=_HEAT, norm=TwoSlopeNorm(0.0, -reach, reach), aspect="auto", alpha=0.55)
 
 
 def bounds(rows: Sequence[tuple[str, float | None, float | None, float | None]], title: str, unit: str) -> Figure:
@@ -150,6 +158,53 @@ def bounds(rows: Sequence[tuple[str, float | None, float | None, float | None]],
         axes.set_yticks(range(len(known)), [name for name, *_ in known])
         axes.set(xlabel=unit, ylim=(len(known) - 0.5, -0.5))
     return figure
+
+
+Bounded = tuple[int, float | None, float | None, float | None]
+"""Fills, lower bound, mean, upper bound; None is not known."""
+
+
+def threshold_bounds(in_sample: Mapping[int, Bounded], chosen_bps: int, stream: Bounded, title: str) -> Figure:
+    """Draw the result a fill by threshold, hollow because all of it is in sample, and apart the walk-forward figure.
+
+    Args:
+        in_sample: Threshold → figures of a window on which every threshold was looked at.
+        chosen_bps: Threshold of the policy for tomorrow.
+        stream: The same of days that were traded by the policy chosen before them: it alone may claim something.
+        title: Heading.
+    """
+    columns = [*(in_sample[each] for each in sorted(in_sample)), stream]
+    if all(mean is None for _, _, mean, _ in columns):
+        return empty(title, "no fill")
+    names = [f"> {each}" + (" *" if each == chosen_bps else "") for each in sorted(in_sample)] + ["walk-\nforward"]
+    with drawing(title, width=5.6, height=3.0) as (figure, axes):
+        for x, (fills, low, mean, high) in enumerate(columns):
+            is_stream = x == len(in_sample)
+            claimed = GOOD if low is not None and low > 0 else CALM
+            colour = claimed if is_stream else INK if fills >= CHOICE_FILLS_MIN else FAINT
+            if low is not None and high is not None:
+                axes.plot([x, x], [low, high], color=colour, linewidth=2.0 if is_stream else 1.0)
+            if mean is not None:
+                axes.plot([x], [mean], marker="D" if is_stream else "o", color=colour, markersize=5,
+                          markerfacecolor=colour if is_stream else "white")  # fmt: skip
+        axes.axhline(0.0, color=INK, linewidth=0.8)
+        axes.axvline(len(in_sample) - 0.5, color=GRID, linewidth=1.5)
+        ticks = [f"{name}\n{fills:,}" for name, (fills, *_) in zip(names, columns, strict=True)]
+        axes.set_xticks(range(len(columns)), ticks)
+        axes.set_ylim(_reach(columns))
+        text = f"threshold in bps (* chosen), below it fills; hollow: in sample, grey: under {CHOICE_FILLS_MIN} fills"
+        axes.set(xlabel=text, ylabel="bps a fill")
+    return figure
+
+
+def _reach(columns: Sequence[Bounded]) -> tuple[float, float]:
+    """Limits that show every mean and the bounds near them: an interval of two days must not flatten the others."""
+    means = [mean for _, _, mean, _ in columns if mean is not None]
+    span = max(max(means) - min(means), 4.0)
+    floor, ceiling = min([0.0, *means]) - span, max([0.0, *means]) + span
+    lows = [low for _, low, _, _ in columns if low is not None]
+    highs = [high for _, _, _, high in columns if high is not None]
+    return max(min([*lows, *means, 0.0]), floor) - 0.05 * span, min(max([*highs, *means, 0.0]), ceiling) + 0.05 * span
 
 
 def rotation_timeline(days: Iterable[tuple[str, Iterable[str], Iterable[str]]], venue: str) -> Figure:

@@ -4,8 +4,9 @@ Rule 1: nothing is fetched: style and figures stand inside; there is no script.
 Rule 2: what comes from data is escaped; only figures, which we drew ourselves, go in as they are.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 import polars as pl
@@ -17,6 +18,10 @@ from hip3_platform.looks.render import svg
 
 SIMULATED = frozenset({"sim", "replay"})
 MISSING = "not known"
+LONG = 40
+"""Characters above which a text gets room to wrap in."""
+DIGITS = 2
+"""Digits after the point where a table names no other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +30,25 @@ class Cell:
 
     text: str
     is_number: bool
+    is_nothing: bool = False
+
+    @property
+    def kind(self) -> str:
+        """How it is set: number, nothing, long, or none of these."""
+        if self.is_number:
+            return "number"
+        return "nothing" if self.is_nothing else "long" if len(self.text) > LONG else ""
 
     @classmethod
-    def of(cls, value: object, digits: int) -> "Cell":
-        """Return the cell of a value; floats and decimals are rounded, None is said to be missing."""
+    def of(cls, value: object, digits: int, nothing: str = MISSING) -> "Cell":
+        """Return the cell of a value; floats and decimals are rounded, None is what `nothing` says."""
         if value is None:
-            return cls(MISSING, is_number=False)
+            return cls(nothing, is_number=False, is_nothing=True)
         if isinstance(value, bool):
             return cls("yes" if value else "no", is_number=False)
         if isinstance(value, float | Decimal):
-            return cls(f"{value:,.{digits}f}", is_number=True)
+            text = f"{value:,.{digits}f}"
+            return cls(text.removeprefix("-") if not text.strip("-0.,") else text, is_number=True)
         if isinstance(value, int):
             return cls(f"{value:,}", is_number=True)
         return cls(str(value), is_number=False)
@@ -46,12 +60,43 @@ class Table:
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    caption: str = ""
 
     @classmethod
-    def of(cls, frame: pl.DataFrame, names: Mapping[str, str], digits: int = 2) -> "Table":
-        """Return some columns of a frame under the names of `names` (column → heading)."""
+    def of(
+        cls,
+        frame: pl.DataFrame,
+        names: Mapping[str, str],
+        caption: str = "",
+        digits: Mapping[str, int] | None = None,
+        nothing: Mapping[str, str] | None = None,
+    ) -> "Table":
+        """Return some columns of a frame under the names of `names` (column → heading).
+
+        Args:
+            frame: What is shown, in its order.
+            names: Column → heading.
+            caption: A line above it.
+            digits: Column → digits after the point, 2 where it is not named.
+            nothing: Column → what a null in it means, where it is more than not known.
+        """
+        how = [((digits or {}).get(name, DIGITS), (nothing or {}).get(name, MISSING)) for name in names]
         rows = frame.select(list(names)).iter_rows()
-        return cls(tuple(names.values()), tuple(tuple(Cell.of(value, digits) for value in row) for row in rows))
+        cells = tuple(tuple(Cell.of(value, *each) for value, each in zip(row, how, strict=True)) for row in rows)
+        return cls(tuple(names.values()), cells, caption)
+
+    @property
+    def heads(self) -> tuple[Cell, ...]:
+        """The headings; that of a column of numbers stands over them."""
+        numbers = [any(row[at].is_number for row in self.rows) for at in range(len(self.columns))]
+        return tuple(Cell(name, is_number) for name, is_number in zip(self.columns, numbers, strict=True))
+
+    @classmethod
+    def of_facts(cls, facts: Mapping[str, object], caption: str = "") -> "Table":
+        """Return names and values, one row each."""
+        cells = {name: Cell.of(value, DIGITS) for name, value in facts.items()}
+        rows = tuple((Cell(name, is_number=False), replace(cell, is_number=False)) for name, cell in cells.items())
+        return cls(("what", "value"), rows, caption)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +107,15 @@ class Section:
     note: str
     tables: Sequence[Table] = ()
     figures: Sequence[Markup] = ()
+    missing: Sequence[str] = ()
+    """Sentences about files that should be here and are not, and how to make them."""
+    remarks: Sequence[str] = ()
+    """Sentences where there is nothing to show although everything was read."""
+
+    @property
+    def anchor(self) -> str:
+        """Name of the section in addresses: the title in lower case, joined by hyphens."""
+        return "-".join(re.findall(r"[a-z0-9]+", self.title.lower()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ Rule 3: text stays text (no glyph outlines), so that a page can be searched and 
 
 import base64
 import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -26,6 +27,10 @@ _STYLE: dict[Any, Any] = {
 }  # fmt: skip
 
 
+_NAMES = re.compile(r' id="[A-Za-z0-9.]+_[0-9]+"')
+"""Names of groups, which nothing refers to: figures of one page would all have the same ones."""
+
+
 @contextmanager
 def drawing(title: str, *, width: float = 7.2, height: float = 3.4) -> Iterator[tuple[Figure, Axes]]:
     """Give a figure of one plot with the project's style; size in inches."""
@@ -40,9 +45,9 @@ def svg(figure: Figure) -> str:
     """Return a figure as an `<svg>` element that can stand inside a page."""
     with mpl.rc_context(_STYLE):
         text = io.StringIO()
-        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+        figure.savefig(text, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Type", "Format")))
     drawn = text.getvalue()
-    return drawn[drawn.index("<svg") :]
+    return _NAMES.sub("", drawn[drawn.index("<svg") :])
 
 
 def markdown_image(figure: Figure, alt: str) -> str:

@@ -46,7 +46,7 @@ def test_a_figure_needs_nothing_from_outside() -> None:
 def test_only_executable_signals_are_drawn() -> None:
     # One executable pair is left when the second is blocked, none when both are: then the figure says so.
     none = MARKOUTS.with_columns(state=pl.lit("blocked"))
-    assert "no executable signal" in _texts(svg(figures.edge_distribution(none, "sim")))
+    assert "no executable one among 4 signals" in _texts(svg(figures.edge_distribution(none, "sim")))
 
 
 def test_the_heat_of_markouts_shows_mean_and_fills_of_decisions() -> None:
@@ -87,3 +87,39 @@ def test_an_image_in_metadata_holds_the_figure_itself() -> None:
     text = markdown_image(figure, "PnL")
     assert text.startswith("![PnL](data:image/svg+xml;base64,")
     assert base64.b64decode(text.split("base64,")[1].rstrip(")")).decode() == svg(figure)
+
+
+def test_thresholds_are_hollow_and_only_the_walk_forward_figure_may_be_green() -> None:
+    in_sample = {3: (400, 1.0, 2.0, 3.0), 8: (29, 4.0, 9.0, 14.0), 20: (0, None, None, None)}
+    figure = figures.threshold_bounds(in_sample, 3, (200, 0.5, 1.5, 2.5), "t")
+    marks = [line for line in figure.axes[0].lines if line.get_marker() in {"o", "D"}]
+    assert [(line.get_marker(), line.get_markerfacecolor()) for line in marks] == [
+        ("o", "white"), ("o", "white"), ("D", figures.GOOD),
+    ]  # fmt: skip
+    assert [line.get_color() for line in marks] == [figures.INK, figures.FAINT, figures.GOOD]
+    assert "> 3 *" in "".join(label.get_text() for label in figure.axes[0].get_xticklabels())
+
+
+@pytest.mark.parametrize(("low", "colour"), [(-0.1, figures.CALM), (None, figures.CALM), (0.1, figures.GOOD)])
+def test_a_walk_forward_figure_that_is_not_above_zero_is_not_green(low: float | None, colour: str) -> None:
+    figure = figures.threshold_bounds({3: (40, 1.0, 2.0, 3.0)}, 3, (200, low, 1.0, 3.0), "t")
+    assert [line.get_color() for line in figure.axes[0].lines if line.get_marker() == "D"] == [colour]
+
+
+def test_an_interval_of_two_days_does_not_flatten_the_others() -> None:
+    rows = {3: (400, 1.0, 2.0, 3.0), 30: (2, -500.0, 4.0, 508.0)}
+    low, high = figures.threshold_bounds(rows, 3, (200, 0.5, 1.5, 2.5), "t").axes[0].get_ylim()
+    assert -10 < low < 0
+    assert 4 < high < 15
+
+
+def test_no_fill_at_any_threshold_is_said() -> None:
+    nothing = (0, None, None, None)
+    assert "no fill" in _texts(svg(figures.threshold_bounds({3: nothing}, 3, nothing, "t")))
+
+
+def test_figures_of_one_page_share_no_names() -> None:
+    drawn = svg(figures.bounds([("a", 0.1, 2.0, 3.9)], "t", "bps"))
+    assert not re.search(r'id="[A-Za-z0-9.]+_\d+"', drawn)
+    named, used = set(re.findall(r'id="([^"]+)"', drawn)), set(re.findall(r'(?:href="|url\()#([^")]+)', drawn))
+    assert used <= named

@@ -37,5 +37,5 @@ def test_simulated_rows_are_said_to_be_simulated(venue: str, is_said: bool) -> N
 
 
 def test_a_figure_without_data_is_not_known_and_never_zero() -> None:
-    assert "<td>not known</td>" in _page(edge_bps=None)
+    assert '<td class="nothing">not known</td>' in _page(edge_bps=None)
     assert '<td class="number">1.23</td>' in _page()
