@@ -53,6 +53,42 @@ REPO = Path(__file__).resolve().parent.parent
 JOB = "daily"
 
 
+def _assets(partitions: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition | dg.AssetSpec]:
+    return [
+        *landing_specs(partitions),
+        build_bronze(partitions),
+        build_daily_metrics(partitions),
+        build_daily_execution(partitions),
+        build_markouts(partitions),
+        build_day_evidence(partitions),
+        build_verdicts(partitions),
+        build_approvals(partitions),
+        build_gate_outcomes(partitions),
+        build_gate_prices(partitions),
+        build_incidents(partitions),
+        build_market_ranking(partitions),
+        build_rotation_asset(partitions),
+        build_phase_verdict(partitions),
+        build_views_asset(),
+        *sidecar_specs(),
+        phase_verdict_spec(),
+    ]
+
+
+def _checks(partitions: dg.DailyPartitionsDefinition) -> list[dg.AssetChecksDefinition]:
+    return [
+        build_conservation_check(partitions),
+        build_double_entry_check(partitions),
+        build_feed_checks(partitions),
+        build_completeness_checks(partitions),
+        *build_expectation_checks(partitions),
+        build_freshness_check(partitions),
+        build_parity_check(partitions),
+        *build_sidecar_checks(),
+        build_phase_check(),
+    ]
+
+
 def build_definitions(
     warehouse: WarehouseResource,
     policy: RotationPolicy,
@@ -75,36 +111,8 @@ def build_definitions(
 
     catch_up = build_catch_up(daily_over)
     return dg.Definitions(
-        assets=[
-            *landing_specs(partitions),
-            build_bronze(partitions),
-            build_daily_metrics(partitions),
-            build_daily_execution(partitions),
-            build_markouts(partitions),
-            build_day_evidence(partitions),
-            build_verdicts(partitions),
-            build_approvals(partitions),
-            build_gate_outcomes(partitions),
-            build_gate_prices(partitions),
-            build_incidents(partitions),
-            build_market_ranking(partitions),
-            build_rotation_asset(partitions),
-            build_phase_verdict(partitions),
-            build_views_asset(),
-            *sidecar_specs(),
-            phase_verdict_spec(),
-        ],
-        asset_checks=[
-            build_conservation_check(partitions),
-            build_double_entry_check(partitions),
-            build_feed_checks(partitions),
-            build_completeness_checks(partitions),
-            *build_expectation_checks(partitions),
-            build_freshness_check(partitions),
-            build_parity_check(partitions),
-            *build_sidecar_checks(),
-            build_phase_check(),
-        ],
+        assets=_assets(partitions),
+        asset_checks=_checks(partitions),
         jobs=[job, catch_up],
         sensors=[
             build_sealed_files([job, catch_up], partitions),

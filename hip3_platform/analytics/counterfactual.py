@@ -22,11 +22,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from hip3_platform.analytics.evidence.columns import MarketDay, MissingSpecError, read_market_day
+from hip3_platform.analytics.evidence.columns import MarketDay, MissingSpecError
 from hip3_platform.analytics.evidence.episodes import BUY, SELL, Decisions
 from hip3_platform.analytics.evidence.estimate import Estimate, estimate
 from hip3_platform.analytics.evidence.family import Floats
 from hip3_platform.analytics.evidence.markouts import ORDER_USD, State, markouts_of
+from hip3_platform.analytics.evidence.reading import read_market_day
 from hip3_platform.analytics.evidence.tables import GATE_OUTCOMES, GATE_PRICES, WINDOW_DAYS
 from hip3_platform.analytics.frames import markets_of, read_market
 from hip3_platform.analytics.gold import Written, window_days

@@ -16,10 +16,11 @@ import polars as pl
 
 from hip3_platform.analytics.evidence import basis, episode_rows, fill_rows, sums, verdict
 from hip3_platform.analytics.evidence.approval import MarketEvidence, approvals_frame, approve_markets
-from hip3_platform.analytics.evidence.columns import MarketDay, read_market_day
+from hip3_platform.analytics.evidence.columns import MarketDay
 from hip3_platform.analytics.evidence.episodes import decisions_of
 from hip3_platform.analytics.evidence.markouts import markouts_of
 from hip3_platform.analytics.evidence.monitor import Standing, reapprove
+from hip3_platform.analytics.evidence.reading import read_market_day
 from hip3_platform.analytics.evidence.tables import (
     APPROVALS,
     BASIS,

@@ -105,7 +105,8 @@ def policy_fills(root: Path, venue: str, day: str, days: Iterable[str]) -> pl.Da
     scans = [pl.scan_parquet(path) for path in paths if path.is_file()]
     rows = pl.concat([pl.LazyFrame(schema=FILL_SCHEMA), *scans])
     kinds = {name: FILL_SCHEMA[name] for name in ("threshold_bps", "horizon_s", "latency_ms")}
-    matched = rows.join(chosen.with_columns(pl.col(name).cast(kind) for name, kind in kinds.items()).lazy(), on=["coin", *kinds], how="inner")
+    typed = chosen.with_columns(pl.col(name).cast(kind) for name, kind in kinds.items())
+    matched = rows.join(typed.lazy(), on=["coin", *kinds], how="inner")
     taken = matched.filter(pl.col("is_oracle_led") | (pl.col("origin") == "any"))
     return taken.with_columns(funding_bps=pl.lit(0.0)).select(list(FILLS)).collect()
 

@@ -18,10 +18,11 @@ import polars as pl
 
 from hip3_platform.analytics.bronze import NO_MARKET
 from hip3_platform.analytics.counterfactual import GateRule
-from hip3_platform.analytics.evidence.columns import MissingSpecError, read_market_day
+from hip3_platform.analytics.evidence.columns import MissingSpecError
 from hip3_platform.analytics.evidence.episodes import BUY, SELL, Decisions
 from hip3_platform.analytics.evidence.estimate import estimate
 from hip3_platform.analytics.evidence.markouts import State, markouts_of
+from hip3_platform.analytics.evidence.reading import read_market_day
 from hip3_platform.analytics.frames import markets_of, read_market
 from hip3_platform.analytics.sweep import sweep
 from hip3_platform.analytics.sweep_tape import SOURCE_TABLES, tape_of

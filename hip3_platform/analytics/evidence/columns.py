@@ -13,17 +13,14 @@ Rule 6: a `spec_version` that no spec resolves is an error: without it the fee i
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from hip3_platform.analytics.evidence.family import Flags, Floats, Ints
-from streaming.contracts.paths import bronze_path, day_begin_ns, day_of
-from streaming.contracts.tables import PX, TABLES
+from streaming.contracts.paths import day_begin_ns
+from streaming.contracts.tables import PX
 from streaming.core.calendar import NS_PER_HOUR, is_hour_open
 from streaming.core.limits import GateLimits
 from streaming.core.underlyings import is_known, session_kind_of
@@ -45,7 +42,6 @@ CTX_COLUMNS = (
     "session_id",
 )  # fmt: skip
 """What is read. `session_id` may be missing in tables in memory: they are of one session then."""
-_TEXTS = ["spec_version", "session_id"]
 
 
 class MissingSpecError(ValueError):
@@ -230,35 +226,6 @@ def market_day(
     )
 
 
-def read_market_day(root: Path, venue: str, day: str, coin: str) -> MarketDay:
-    """Return the columns of one market and day from bronze; a file that is not there is no rows.
-
-    The next day is not read: what is derived must not depend on whether that day has been judged already, so markouts
-    that end after midnight are void. Raises as `market_day`.
-    """
-    begin_ns = day_begin_ns(day)
-    eve, margin = day_of(begin_ns - DAY_NS), (begin_ns - MARGIN_NS, begin_ns)
-
-    def path(table: str, of_day: str) -> Path:
-        return bronze_path(root, table=table, venue=venue, day=of_day, coin=coin)
-
-    return market_day(
-        venue=venue,
-        day=day,
-        coin=coin,
-        feed=Feed(*(_read(path(table, day), table) for table in Feed._fields)),
-        specs=read_specs(root, venue, coin),
-        before=Feed(*(_read_run(path(table, eve), table, margin) for table in Feed._fields)),
-    )
-
-
-def read_specs(root: Path, venue: str, coin: str) -> dict[str, Spec]:
-    """Return every spec of a market that bronze knows, of any day: a session writes a spec once, when it sees it."""
-    folder = bronze_path(root, table="specs", venue=venue, day="1970-01-01", coin=coin).parent.parent
-    paths = sorted(folder.glob(f"day=*/{coin}.parquet")) if folder.is_dir() else []
-    return specs_of(pq.read_table(path, columns=["spec_version", "taker_fee_bps", "is_delisted"]) for path in paths)
-
-
 def scaled(column: pa.ChunkedArray, missing: int) -> Ints:
     """Return the stored integers of a decimal128(18, 8) column, `missing` for null; ValueError if another type."""
     if column.type != PX:
@@ -273,31 +240,6 @@ def _low_words(chunk: pa.Array, missing: int) -> Ints:
     if not chunk.null_count:
         return words
     return np.where(chunk.is_null().to_numpy(zero_copy_only=False), missing, words)
-
-
-def _names(table: str) -> list[str]:
-    return list(BBO_COLUMNS if table == "bbo" else CTX_COLUMNS)
-
-
-def _read(path: Path, table: str) -> pa.Table:
-    if not path.is_file():
-        return TABLES[table].schema.empty_table().select(_names(table))
-    return pq.ParquetFile(path, read_dictionary=_TEXTS).read(columns=_names(table))
-
-
-def _read_run(path: Path, table: str, span: tuple[int, int]) -> pa.Table:
-    """Read the rows of a time and the one before it; pages that hold none of them are skipped."""
-    if not path.is_file():
-        return TABLES[table].schema.empty_table().select(_names(table))
-    times = pq.ParquetFile(path).read(columns=["recv_ts_ns"])
-    first, last = _rows_from(times, span[0]), int(np.searchsorted(_times(times), span[1]))
-    lazy = pl.scan_parquet(path, hive_partitioning=False).select(_names(table)).slice(first, last - first)
-    plain = lazy.collect().to_arrow().cast(pa.schema([TABLES[table].schema.field(name) for name in _names(table)]))
-    # As `_read` has them, so that both can be joined.
-    for name in _TEXTS:
-        at = plain.column_names.index(name)
-        plain = plain.set_column(at, name, plain.column(name).dictionary_encode())
-    return plain
 
 
 def _by_market(table: pa.Table) -> dict[str, pa.Table]:

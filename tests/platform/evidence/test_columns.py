@@ -20,10 +20,10 @@ from hip3_platform.analytics.evidence.columns import (
     feeds_of,
     head_of,
     market_day,
-    read_market_day,
     specs_of,
     tail_of,
 )
+from hip3_platform.analytics.evidence.reading import read_market_day
 from streaming.contracts.paths import bronze_path
 from streaming.contracts.tables import TABLES
 from streaming.core.units import NS_PER_S
