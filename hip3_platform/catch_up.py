@@ -13,6 +13,7 @@ from typing import Any
 import dagster as dg
 
 CATCH_UP = "catch_up"
+OP = "judge_days"
 
 
 class CatchUpConfig(dg.Config):
@@ -31,8 +32,8 @@ def build_catch_up(daily: Callable[[dict[str, Any]], dg.JobDefinition]) -> dg.Jo
         daily: Resource name → resource, in; the resolved daily job over them, out.
     """
 
-    @dg.op(name=CATCH_UP, required_resource_keys={"warehouse", "policy", "clock", "evidence"})
-    def catch_up(context: dg.OpExecutionContext, config: CatchUpConfig) -> None:
+    @dg.op(name=OP, required_resource_keys={"warehouse", "policy", "clock", "evidence"})
+    def judge_days(context: dg.OpExecutionContext, config: CatchUpConfig) -> None:
         job = daily({name: getattr(context.resources, name) for name in ("warehouse", "policy", "clock", "evidence")})
         failed = []
         for day in config.days:
@@ -50,6 +51,6 @@ def build_catch_up(daily: Callable[[dict[str, Any]], dg.JobDefinition]) -> dg.Jo
         description="Several closed days, oldest first, in one process; each is a run of the daily job",
     )  # fmt: skip
     def catch_up_job() -> None:
-        catch_up()
+        judge_days()
 
     return catch_up_job

@@ -34,7 +34,7 @@ from hip3_platform.analytics.landing import Landing
 from hip3_platform.analytics.rotating.score import ScoreRule
 from hip3_platform.assets.common import bronze_key, gold_key, landing_key
 from hip3_platform.assets.gold import VIEWS
-from hip3_platform.catch_up import CATCH_UP
+from hip3_platform.catch_up import CATCH_UP, OP
 from hip3_platform.resources.clock import Clock
 from hip3_platform.resources.policy import RotationPolicy
 from hip3_platform.resources.warehouse import WarehouseResource
@@ -96,7 +96,7 @@ def catch_up_request(requests: Sequence[dg.RunRequest]) -> dg.RunRequest:
     keys = "|".join(str(request.run_key) for request in requests)
     return dg.RunRequest(
         run_key=f"{CATCH_UP}:{hashlib.sha256(keys.encode()).hexdigest()}", job_name=CATCH_UP,
-        run_config={"ops": {CATCH_UP: {"config": config}}},
+        run_config={"ops": {OP: {"config": config}}},
         tags={KIND_TAG: CATCH_UP, "dagster/priority": "10", "hip3/days": f"{days[0]}..{days[-1]}"},
     )  # fmt: skip
 

@@ -15,7 +15,7 @@ from hip3_platform.analytics.landing import Landing
 from hip3_platform.analytics.rotating.document import Identity, build_document
 from hip3_platform.analytics.store import write_bytes
 from hip3_platform.assets.common import SIDECAR_ROTATION, gold_key
-from hip3_platform.catch_up import CATCH_UP
+from hip3_platform.catch_up import CATCH_UP, OP
 from hip3_platform.definitions import JOB, build_definitions
 from hip3_platform.partitions import daily_partitions, first_day
 from hip3_platform.resources.policy import RotationPolicy
@@ -92,7 +92,7 @@ def test_plan_many_waiting_days_are_one_bounded_run_and_the_rest_follows() -> No
         plan = sealed.plan_tick(landing, frozenset(days), cursor, NOON_3)
         (request,) = plan.requests
         assert request.job_name == CATCH_UP
-        config = request.run_config["ops"][CATCH_UP]["config"]
+        config = request.run_config["ops"][OP]["config"]
         assert len(config["days"]) <= sealed.CATCH_UP_MAX
         assert config["tags"][config["days"][0]][sealed.INPUT_TAG].startswith(config["days"][0])
         asked += config["days"]
@@ -107,7 +107,7 @@ def test_catch_up_records_every_day_as_a_run_of_the_daily_job(warehouse: Warehou
     defs = build_definitions(warehouse, RotationPolicy(), first=DAY_1, clock=FixedClock(NOON_3 + NS_PER_DAY))
     tags = {DAY_2: {sealed.INPUT_TAG: "a"}}
     with dg.DagsterInstance.ephemeral() as instance:
-        config = {"ops": {CATCH_UP: {"config": {"days": [DAY_1, DAY_2], "tags": tags}}}}
+        config = {"ops": {OP: {"config": {"days": [DAY_1, DAY_2], "tags": tags}}}}
         result = defs.resolve_job_def(CATCH_UP).execute_in_process(run_config=config, instance=instance)
         assert result.success
         runs = {run.tags["dagster/partition"]: run for run in instance.get_runs(dg.RunsFilter(job_name=JOB))}
@@ -125,7 +125,7 @@ def test_catch_up_with_a_day_that_fails_judges_the_next_one_and_fails(warehouse:
     part.write_bytes(part.read_bytes()[:-1])
     defs = build_definitions(warehouse, RotationPolicy(), first=DAY_1, clock=FixedClock(NOON_3 + NS_PER_DAY))
     with dg.DagsterInstance.ephemeral() as instance:
-        config = {"ops": {CATCH_UP: {"config": {"days": [DAY_1, DAY_2], "tags": {}}}}}
+        config = {"ops": {OP: {"config": {"days": [DAY_1, DAY_2], "tags": {}}}}}
         job = defs.resolve_job_def(CATCH_UP)
         result = job.execute_in_process(run_config=config, instance=instance, raise_on_error=False)
     assert not result.success
