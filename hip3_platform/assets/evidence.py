@@ -5,7 +5,7 @@ has to load in a second.
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import polars as pl
@@ -15,6 +15,7 @@ from hip3_platform.analytics.evidence.tables import (
     BASIS,
     BASIS_GAPS,
     DAY_TABLES,
+    POLICY_FILLS,
     POLICY_HOURS,
     STANDINGS,
     VERDICTS,
@@ -32,6 +33,11 @@ from hip3_platform.assets.common import (
 )
 from hip3_platform.resources.evidence import EvidencePolicy
 from hip3_platform.resources.warehouse import WarehouseResource
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from hip3_platform.looks.files import Files
 
 SOURCE_TABLES = ("bbo", "ctx", "specs", "signals", "gates")
 _ABOUT = {
@@ -67,13 +73,41 @@ def build_day_evidence(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDef
     ) -> Iterator[dg.MaterializeResult[Any]]:
         """Episodes, executable markouts on the grid, and who closed the gaps."""
         from hip3_platform.analytics.gold_evidence import DAY_SCHEMAS, write_day_evidence
+        from hip3_platform.looks.files import Files
 
-        venue = warehouse.checked_venue
-        for name, written in write_day_evidence(warehouse.path, venue, context.partition_key).items():
+        venue, day = warehouse.checked_venue, context.partition_key
+        all_written = write_day_evidence(warehouse.path, venue, day)
+        pictures = _day_pictures(Files(warehouse.path, venue, day), all_written[POLICY_FILLS].frame)
+        for name, written in all_written.items():
             metadata = written_metadata(written, venue, schema_of_frame(*DAY_SCHEMAS[name]))
-            yield dg.MaterializeResult(asset_key=gold_key(name), metadata=metadata)
+            yield dg.MaterializeResult(asset_key=gold_key(name), metadata={**metadata, **pictures.get(name, {})})
 
     return day_evidence
+
+
+def _day_pictures(files: "Files", fills: pl.DataFrame) -> dict[str, dict[str, Any]]:
+    """Draw by the usual policy: on this step of a day none is chosen yet."""
+    from hip3_platform.looks.figures import edge_distribution
+    from hip3_platform.looks.sections.markouts import hours_figure
+    from hip3_platform.looks.summaries import promised_and_had, usual_rows
+
+    had = promised_and_had(fills.lazy(), usual_rows(sorted(set(fills["coin"]))))
+    edges = edge_distribution(had, files.venue, of="modelled fills", had="net")
+    return {
+        POLICY_HOURS: _pictures(hour_of_week=(hours_figure(files), "result by hour of the week")),
+        POLICY_FILLS: _pictures(edges=(edges, "edge at the decision and result of modelled fills")),
+    }
+
+
+def _pictures(**drawn: "tuple[Figure | None, str]") -> dict[str, Any]:
+    """Return figures with their texts as metadata; one that could not be drawn for want of a file has none."""
+    from hip3_platform.looks.render import markdown_image
+
+    return {
+        name: dg.MetadataValue.md(markdown_image(figure, text))
+        for name, (figure, text) in drawn.items()
+        if figure is not None
+    }
 
 
 def _window(days: int) -> dg.TimeWindowPartitionMapping:
@@ -96,15 +130,19 @@ def build_verdicts(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinit
         """Stale quote, standing basis, frozen, toxic …: explains and prunes, never approves."""
         from hip3_platform.analytics.evidence import verdict
         from hip3_platform.analytics.gold_evidence import write_verdicts
+        from hip3_platform.looks.files import Files
+        from hip3_platform.looks.sections.evidence import decay_figure
 
         venue = warehouse.checked_venue
         written = write_verdicts(warehouse.path, venue, context.partition_key, evidence.rule)
         whole = written.frame.filter(pl.col("session") == verdict.ALL_SESSIONS)
         counts = dict(whole["verdict"].value_counts(sort=True).iter_rows())
+        decay = decay_figure(Files(warehouse.path, venue, context.partition_key))
         return dg.MaterializeResult(
             metadata={
                 "verdicts": table_value(written.frame, _VERDICTS_SHOWN),
                 **written_metadata(written, venue, schema_of_frame(verdict.SCHEMA, verdict.ABOUT)),
+                **_pictures(decay=(decay and decay[0], "what is left of the entry edge, by market")),
                 **{f"markets_{name}": count for name, count in counts.items()},
             }
         )
@@ -140,10 +178,12 @@ def build_approvals(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefini
     ) -> Iterator[dg.MaterializeResult[Any]]:
         """In-sample figures stand beside their out-of-sample twins, and only these decide."""
         from hip3_platform.analytics.gold_evidence import STANDINGS_ABOUT, STANDINGS_SCHEMA, write_approvals
+        from hip3_platform.looks.files import Files
 
         venue = warehouse.checked_venue
         decided, standings = write_approvals(warehouse.path, venue, context.partition_key, evidence.rule)
-        yield dg.MaterializeResult(asset_key=gold_key(APPROVALS), metadata=_approvals_metadata(decided, venue))
+        files = Files(warehouse.path, venue, context.partition_key)
+        yield dg.MaterializeResult(asset_key=gold_key(APPROVALS), metadata=_approvals_metadata(decided, files))
         held = standings.frame.filter(pl.col("since").is_not_null())
         yield dg.MaterializeResult(
             asset_key=gold_key(STANDINGS),
@@ -157,19 +197,24 @@ def build_approvals(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefini
     return approvals
 
 
-def _approvals_metadata(written: Written, venue: str) -> dict[str, Any]:
+def _approvals_metadata(written: Written, files: "Files") -> dict[str, Any]:
     from hip3_platform.analytics.evidence import approval
-    from hip3_platform.looks.figures import bounds
-    from hip3_platform.looks.render import markdown_image
+    from hip3_platform.looks.sections.evidence import intervals, threshold_figures
+    from hip3_platform.looks.sections.markouts import heat_figures
+    from hip3_platform.looks.summaries import best_markets
 
     frame = written.frame
-    rows = frame.select("coin", "test_ci_lower_bps", "test_theta_bps", "test_ci_upper_bps").sort("coin").rows()
-    drawn = bounds(rows, f"Out-of-sample result a fill with 95 % interval ({venue})", "bps after fees")
+    best = best_markets(frame, 1)
+    by_threshold, heats = threshold_figures(files, best), heat_figures(files, best)
     passed = frame.filter(~pl.col("state").is_in(["insufficient", "rejected"]))
     return {
         "approvals": table_value(frame, _APPROVALS_SHOWN),
-        **written_metadata(written, venue, schema_of_frame(approval.SCHEMA, approval.ABOUT)),
-        "intervals": dg.MetadataValue.md(markdown_image(drawn, "result a fill by market")),
+        **written_metadata(written, files.venue, schema_of_frame(approval.SCHEMA, approval.ABOUT)),
+        **_pictures(
+            intervals=(intervals(frame, files.venue), "result a fill by market"),
+            best_by_threshold=(next(iter(by_threshold[0]), None) if by_threshold else None, "best market by threshold"),
+            best_by_latency=(next(iter(heats or ()), None), "best market by latency and horizon"),
+        ),
         "markets_approved": passed.height,
         "markets_tested": frame.height,
     }

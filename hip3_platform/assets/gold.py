@@ -79,6 +79,10 @@ def build_markouts(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinit
         context: dg.AssetExecutionContext, warehouse: WarehouseResource
     ) -> dg.MaterializeResult[Any]:
         """Entry at the touch, exit at the opposite touch 5 s later, minus both taker fees; one row a signal."""
+        # Drawing is imported where it is drawn: a code location loads without it.
+        from hip3_platform.looks.figures import edge_distribution
+        from hip3_platform.looks.render import markdown_image
+
         venue = warehouse.checked_venue
         written = write_markouts(warehouse.path, venue, context.partition_key)
         taken = written.frame.filter(pl.col("state") == "executable")
@@ -86,9 +90,11 @@ def build_markouts(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinit
             n=pl.len(), mean_bps=pl.col("net_bps").mean(), sd_bps=pl.col("net_bps").std(),
             gross_bps=pl.col("gross_bps").mean(), fee_bps=pl.col("fee_bps").mean(),
         ).sort("coin")  # fmt: skip
+        drawn = edge_distribution(written.frame, venue)
         return dg.MaterializeResult(
             metadata={
                 "markets": table_value(by_market, by_market.columns),
+                "edges": dg.MetadataValue.md(markdown_image(drawn, "edge at the decision and executable result")),
                 **written_metadata(written, venue, schema_of_frame(markouts.SCHEMA, markouts.ABOUT)),
                 "executable": taken.height,
                 "blocked": int((written.frame["state"] == "blocked").sum()),

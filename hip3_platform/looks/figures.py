@@ -17,8 +17,6 @@ from hip3_platform.analytics.evidence.family import HORIZONS_S, HOURS, LATENCIES
 from hip3_platform.analytics.evidence.walk_forward import CHOICE_FILLS_MIN
 from hip3_platform.looks.render import BAD, CALM, GOOD, GRID, INK, SEQUENCE, drawing, empty
 
-USUAL_LATENCY_MS = 200
-"""Assumed where no approval names one."""
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _HEAT, FAINT = "RdYlGn", "#a6aeb8"
 

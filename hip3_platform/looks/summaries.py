@@ -1,6 +1,7 @@
 """What figures and tables of a page are drawn from: pure functions of the derived tables."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from hip3_platform.analytics.evidence.sums import from_frame
 from hip3_platform.looks.figures import Bounded
 
 _LEVEL = {"insufficient": 0, "rejected": 0, "latency_fragile": 1, "approved_micro": 2, "approved_trade": 3}
-USUAL = Policy(8, "oracle_led", 3)
+USUAL, USUAL_LATENCY_MS = Policy(8, "oracle_led", 3), 200
 """What is drawn where no market has a policy of its own."""
 
 
@@ -38,6 +39,13 @@ def usual_policy(best: pl.DataFrame) -> Policy:
     for row in best.iter_rows(named=True):
         counts[policy_of(row)] = counts.get(policy_of(row), 0) + 1
     return min(counts, key=lambda policy: (-counts[policy], policy)) if counts else USUAL
+
+
+def usual_rows(coins: Iterable[str]) -> pl.DataFrame:
+    """Return rows as `promised_and_had` takes them, for markets that have no policy yet: the usual one."""
+    rows = [{"coin": coin, **asdict(USUAL), "latency_ms": USUAL_LATENCY_MS} for coin in coins]
+    kinds = {"coin": pl.String, "threshold_bps": pl.Int64, "origin": pl.String, "horizon_s": pl.Int64}
+    return pl.DataFrame(rows, schema={**kinds, "latency_ms": pl.Int64}, orient="row")
 
 
 def decay_of(basis: pl.DataFrame) -> pl.DataFrame:

@@ -125,29 +125,37 @@ def thresholds(files: Files) -> Section:
         "threshold was looked at on all days: in sample, and the highest of seven is high by luck as well. What may "
         "be claimed is the walk-forward figure beside them. Intervals are t intervals with days as clusters."
     )
-    approved = files.table(APPROVALS)
+    title, approved = "Bounds by threshold", files.table(APPROVALS)
     if approved is None:
-        return Section("Bounds by threshold", note, missing=[files.missing(APPROVALS)])
+        return Section(title, note, missing=[files.missing(APPROVALS)])
     best = best_markets(approved, BEST_MAX)
-    hours = files.scan(POLICY_HOURS, files.window)
-    if hours is None:
-        return Section("Bounds by threshold", note, missing=[files.missing_window(POLICY_HOURS)])
+    found = threshold_figures(files, best)
+    if found is None:
+        return Section(title, note, missing=[files.missing_window(POLICY_HOURS)])
     if best.is_empty():
-        return Section(
-            "Bounds by threshold", note, remarks=["No market has a policy: none had fills enough to choose one."]
-        )
-    by_market = hours.filter(pl.col("coin").is_in(best["coin"].to_list())).collect().partition_by("coin", as_dict=True)
-    pictures, rows = [], []
+        return Section(title, note, remarks=["No market has a policy: none had fills enough to choose one."])
+    pictures, rows = found
+    return Section(title, note, [Table.of(pl.DataFrame(rows, infer_schema_length=None), _THRESHOLDS)], drawn(pictures))
+
+
+def threshold_figures(files: Files, best: pl.DataFrame) -> tuple[list[Figure], list[dict[str, Any]]] | None:
+    """Draw the results by threshold of markets, with the rows they are drawn from; None without gold/policy_hours.
+
+    Args:
+        files: Whose window is read.
+        best: Rows of gold/approvals with a policy.
+    """
+    scan = files.scan(POLICY_HOURS, files.window)
+    if scan is None:
+        return None
+    hours = scan.filter(pl.col("coin").is_in(best["coin"].to_list())).collect()
+    pictures: list[Figure] = []
+    rows: list[dict[str, Any]] = []
     for row in best.iter_rows(named=True):
-        figure, told = _market_thresholds(row, by_market.get((row["coin"],), hours.head(0).collect()), files)
+        figure, told = _market_thresholds(row, hours.filter(pl.col("coin") == row["coin"]), files)
         pictures.append(figure)
         rows += told
-    return Section(
-        "Bounds by threshold",
-        note,
-        [Table.of(pl.DataFrame(rows, infer_schema_length=None), _THRESHOLDS)],
-        drawn(pictures),
-    )
+    return pictures, rows
 
 
 def _market_thresholds(row: dict[str, Any], hours: pl.DataFrame, files: Files) -> tuple[Figure, list[dict[str, Any]]]:

@@ -15,7 +15,15 @@ from hip3_platform.looks import figures
 from hip3_platform.looks.files import Files
 from hip3_platform.looks.page import Section, Table, drawn
 from hip3_platform.looks.sections.evidence import BEST_MAX
-from hip3_platform.looks.summaries import best_markets, policy_of, promised_and_had, taken_like, usual_policy
+from hip3_platform.looks.summaries import (
+    USUAL,
+    USUAL_LATENCY_MS,
+    best_markets,
+    policy_of,
+    promised_and_had,
+    taken_like,
+    usual_policy,
+)
 
 _SHRINKAGE = {
     "coin": "market", "claim": "predecessor says", "claimed_bps": "claims, bps", "threshold_bps": "raw edge from, bps",
@@ -38,27 +46,34 @@ def heat(files: Files) -> Section:
         "decisions: latency costs fills where it does not cost basis points. In sample: it shows the shape, not what "
         "to expect."
     )
-    approved, hours = files.table(APPROVALS), files.scan(POLICY_HOURS, files.window)
-    if approved is None or hours is None:
-        missing = [files.missing(APPROVALS)] if approved is None else [files.missing_window(POLICY_HOURS)]
-        return Section(title, note, missing=missing)
+    approved = files.table(APPROVALS)
+    if approved is None:
+        return Section(title, note, missing=[files.missing(APPROVALS)])
     best = best_markets(approved, BEST_MAX)
+    pictures = heat_figures(files, best)
+    if pictures is None:
+        return Section(title, note, missing=[files.missing_window(POLICY_HOURS)])
     if best.is_empty():
         return Section(title, note, remarks=["No market has a policy: none had fills enough to choose one."])
-    rows = hours.filter(pl.col("coin").is_in(best["coin"].to_list())).collect()
-    return Section(title, note, figures=drawn(heat_figures(rows, best, files.venue)))
+    return Section(title, note, figures=drawn(pictures))
 
 
-def heat_figures(policy_hours: pl.DataFrame, best: pl.DataFrame, venue: str) -> list[Figure]:
-    """Draw the heat of every row of `best` (rows of gold/approvals with a policy)."""
-    drawings = []
-    for row in best.iter_rows(named=True):
-        policy = policy_of(row)
-        drawings.append(figures.markout_heat(policy_hours, venue, row["coin"], policy.threshold_bps, policy.origin))
-    return drawings
+def heat_figures(files: Files, best: pl.DataFrame) -> list[Figure] | None:
+    """Draw the window's heat of markets by their policy; None without gold/policy_hours.
+
+    Args:
+        files: Whose window is read.
+        best: Rows of gold/approvals with a policy.
+    """
+    scan = files.scan(POLICY_HOURS, files.window)
+    if scan is None:
+        return None
+    hours = scan.filter(pl.col("coin").is_in(best["coin"].to_list())).collect()
+    chosen = [(row["coin"], policy_of(row)) for row in best.iter_rows(named=True)]
+    return [figures.markout_heat(hours, files.venue, coin, each.threshold_bps, each.origin) for coin, each in chosen]
 
 
-def hours_figure(files: Files, policy: Policy, latency_ms: int) -> Figure | None:
+def hours_figure(files: Files, policy: Policy = USUAL, latency_ms: int = USUAL_LATENCY_MS) -> Figure | None:
     """Draw the mean result by hour of the week over the window; None without gold/policy_hours."""
     hours = files.scan(POLICY_HOURS, files.window)
     if hours is None:
@@ -83,7 +98,7 @@ def hour_of_week(files: Files) -> Section:
     approved = files.table(APPROVALS)
     missing = [] if approved is not None else [files.missing(APPROVALS) + " A usual policy stands in."]
     best = best_markets(approved, BEST_MAX) if approved is not None else pl.DataFrame()
-    latency_ms = int(best["latency_ms"][0]) if best.height else figures.USUAL_LATENCY_MS
+    latency_ms = int(best["latency_ms"][0]) if best.height else USUAL_LATENCY_MS
     figure = hours_figure(files, usual_policy(best), latency_ms)
     if figure is None:
         return Section("Hours of the week", note, missing=[*missing, files.missing_window(POLICY_HOURS)])
@@ -162,6 +177,6 @@ def _claim(files: Files, coin: str, hours: pl.DataFrame | None, approved: dict[s
     row["claimed_bps"], row["threshold_bps"] = found.claimed_bps, found.raw_threshold_bps
     row["signals"] = found.signals
     if hours is not None and found.raw_threshold_bps is not None:
-        latency_ms = int(approved.get("latency_ms", figures.USUAL_LATENCY_MS))
+        latency_ms = int(approved.get("latency_ms", USUAL_LATENCY_MS))
         row["taken_bps"] = taken_like(hours, coin, found.raw_threshold_bps, latency_ms)
     return row
