@@ -26,6 +26,7 @@ from statsmodels.stats.multitest import multipletests
 from hip3_platform.analytics.evidence.estimate import Estimate, Floats, estimate
 from hip3_platform.analytics.evidence.family import Flags, HourSums, Policy, stressed_latency_ms
 from hip3_platform.analytics.evidence.probes import ProbeVerdict, judge_probes
+from hip3_platform.analytics.evidence.verdict import Verdict
 from hip3_platform.analytics.evidence.walk_forward import OriginFamily, Walk, choices, walk
 
 FDR_ENTRY = 0.05
@@ -34,9 +35,6 @@ TEST_FILLS_MIN = 50
 FILL_DAYS_MIN = 8
 GUARD_DAYS = 4
 
-Verdict = Literal[
-    "stale_quote", "standing_basis", "self_referential", "frozen", "thin", "widening", "noise", "toxic", "insufficient"
-]
 VETO: frozenset[Verdict] = frozenset({"standing_basis", "self_referential", "frozen", "thin"})
 State = Literal["insufficient", "rejected", "latency_fragile", "approved_micro", "approved_trade"]
 LEVELS: tuple[tuple[State, ...], ...] = (

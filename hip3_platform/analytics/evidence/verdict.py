@@ -16,12 +16,16 @@ First match, over the oracle-led decisions of a window (medians of rows of gold/
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 
 STALE_QUOTE, STANDING_BASIS, SELF_REFERENTIAL, FROZEN = "stale_quote", "standing_basis", "self_referential", "frozen"
 THIN, WIDENING, NOISE, TOXIC, INSUFFICIENT, UNCLEAR = "thin", "widening", "noise", "toxic", "insufficient", "unclear"
+Verdict = Literal[
+    "stale_quote", "standing_basis", "self_referential", "frozen", "thin", "widening", "noise", "toxic", "insufficient",
+    "unclear",
+]  # fmt: skip
 ALL_SESSIONS = "all"
 OLD_QUOTE_MS = 10_000.0
 GAP_LAG_S = 60.0
