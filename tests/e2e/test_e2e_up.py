@@ -76,15 +76,33 @@ def outcome(warehouse: Path) -> dict[str, Any]:
 
 
 @pytest.mark.timeout(1500)
-def test_up_once_ends_with_an_accepted_rotation_over_two_days(outcome: dict[str, Any]) -> None:
+def test_up_once_ends_with_an_accepted_rotation_over_two_weeks(outcome: dict[str, Any]) -> None:
     assert outcome["rotation_accepted"] is True
     assert outcome["rotation"]["markets"]
-    assert len(outcome["days"]) >= 2
+    assert len(outcome["days"]) == 14
     assert all(count >= 2 * 12 * 86_400 for count in outcome["days"].values()), (
         "12 markets, ctx 1/s and bbo >= 1/s each"
     )
     assert outcome["markets_ranked"] >= 2
-    assert set(outcome["seconds"]) >= {"venue", "sidecar", "history", "dagster", "trades", "audit", "total"}
+    assert set(outcome["seconds"]) >= {"venue", "sidecar", "history", "dagster", "truth", "trades", "audit", "total"}
+
+
+@pytest.mark.timeout(300)
+def test_up_once_approves_markets_that_are_truly_good_and_rotates_no_other(outcome: dict[str, Any]) -> None:
+    # Known truth: brute force over other days of the same scenario, by code the evidence does not share.
+    assert outcome["approved_wrongly"] == []
+    assert set(outcome["approved"]) <= set(outcome["truly_good"])
+    assert len(outcome["approved"]) >= 4, "six markets of the history are stale quotes"
+    assert set(outcome["rotation"]["markets"]) <= set(outcome["approved"])
+
+
+@pytest.mark.timeout(300)
+def test_up_once_says_of_every_market_why_it_is_in_or_out(outcome: dict[str, Any], warehouse: Path) -> None:
+    newest = max((warehouse / "gold" / "rotation" / "venue=sim").glob("day=*.json"))
+    told = {each["coin"]: each for each in json.loads(newest.read_bytes())["explanations"]}
+    assert len(told) >= 14
+    assert all(each["reason"] for each in told.values())
+    assert {coin for coin, each in told.items() if each["member_since"]} == set(outcome["rotation"]["markets"])
 
 
 @pytest.mark.timeout(300)
