@@ -16,7 +16,7 @@ from hip3_platform.analytics.gold import MARKET_RANKING, ROTATION, window_days
 from streaming.contracts.paths import gold_path
 from streaming.contracts.rotation import RotationDoc, decode_rotation
 
-JUDGE = "judge the day (`hip3 up --once`, or materialize it in Dagster)"
+JUDGE = "judge the day (hip3 up --once, or materialize it in Dagster)"
 
 
 def judged_days(root: Path, venue: str) -> tuple[str, ...]:

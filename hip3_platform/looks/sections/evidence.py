@@ -66,7 +66,7 @@ def approvals(files: Files) -> Section:
         # Re-approval says why in its own words; today's window speaks where there is none.
         names = _APPROVALS if standings is not None else _APPROVALS | {"reason": "why"}
         nothing = {"bound_bps": "out before the test", "policy": "too few fills"}
-        tables.append(Table.of(shown, names, counted, {"p_adjusted": 4}, nothing))
+        tables.append(Table.of(shown, names, counted, {"p_adjusted": 6}, nothing))
         pictures = [intervals(frame, files.venue)]
     if standings is not None:
         tables.append(
@@ -135,7 +135,9 @@ def thresholds(files: Files) -> Section:
     if best.is_empty():
         return Section(title, note, remarks=["No market has a policy: none had fills enough to choose one."])
     pictures, rows = found
-    return Section(title, note, [Table.of(pl.DataFrame(rows, infer_schema_length=None), _THRESHOLDS)], drawn(pictures))
+    nothing = {"mean": "no fill", "low": "-", "high": "-"}
+    table = Table.of(pl.DataFrame(rows, infer_schema_length=None), _THRESHOLDS, "By market", nothing=nothing)
+    return Section(title, note, [table], drawn(pictures))
 
 
 def threshold_figures(files: Files, best: pl.DataFrame) -> tuple[list[Figure], list[dict[str, Any]]] | None:

@@ -12,7 +12,7 @@ from hip3_platform.analytics.evidence.shrinkage import shrinkage_sums, shrinkage
 from hip3_platform.analytics.evidence.tables import APPROVALS, POLICY_FILLS, POLICY_HOURS
 from hip3_platform.analytics.gold import MARKOUTS
 from hip3_platform.looks import figures
-from hip3_platform.looks.files import Files
+from hip3_platform.looks.files import JUDGE, Files
 from hip3_platform.looks.page import Section, Table, drawn
 from hip3_platform.looks.sections.evidence import BEST_MAX
 from hip3_platform.looks.summaries import (
@@ -138,7 +138,7 @@ def edges(files: Files) -> Section:
     claims = _claims(files, approved)
     if claims is None:
         missing.append(
-            f"bronze/bbo and bronze/ctx of {files.day} are missing, so the predecessor's claim is not computed."
+            f"bronze/bbo and bronze/ctx of {files.day} are missing, so the predecessor's claim is not known: {JUDGE}."
         )
     else:
         tables.append(Table.of(claims, _SHRINKAGE, f"The predecessor's claim of {files.day}", nothing=_TOO_FEW))

@@ -19,7 +19,7 @@ _ROTATION = {
 }  # fmt: skip
 _RANKING = {
     "rank": "rank", "coin": "market", "score_usd": "score, USD a day", "mean_usd": "mean", "se_usd": "standard error",
-    "day_count": "days", "fill_count": "fills", "reason": "figures",
+    "day_count": "days", "fill_count": "fills", "why": "why it has no score",
 }  # fmt: skip
 
 
@@ -95,9 +95,10 @@ def ranking(files: Files) -> Section:
         for coin, score, mean in ranked.select("coin", "score_usd", "mean_usd").iter_rows()
     ]
     figure = figures.bounds(rows, f"Dollars a day, mean ± 1 standard error ({files.venue})", "USD a day")
-    table = Table.of(
-        frame.sort("rank", "coin", nulls_last=True), _RANKING, "Every market watched", nothing={"rank": "none"}
-    )
+    # A reason repeats the figures of the row where there are some.
+    why = pl.when(pl.col("rank").is_null()).then("reason").otherwise(pl.lit(""))
+    shown = frame.with_columns(why=why).sort("rank", "coin", nulls_last=True)
+    table = Table.of(shown, _RANKING, "Every market watched", nothing={"rank": "none"})
     return Section("Ranking", note, [table], drawn([figure]))
 
 

@@ -28,6 +28,9 @@ _EXECUTION = {
     "sent_to_answer_us_p50": "answer, us", "fees_usd": "fees, USD", "fees_modelled_usd": "modelled fees, USD",
     "funding_usd": "funding, USD", "net_usd": "net, USD", "ledger_difference_usd": "books differ, USD",
 }  # fmt: skip
+_USD_DIGITS = dict.fromkeys(("fees_usd", "fees_modelled_usd", "funding_usd", "net_usd"), 4) | {
+    "ledger_difference_usd": 6
+}
 _PHASE = {
     "phase": "phase", "row": "row", "kind": "kind", "state": "state", "figure": "found", "expected": "expected",
     "evidence": "from", "action": "action",
@@ -71,26 +74,21 @@ def execution(files: Files) -> Section:
     elif frame.is_empty():
         remarks.append("No order was sent on this day.")
     else:
-        tables.append(
-            Table.of(
-                frame.sort("coin"),
-                _EXECUTION,
-                "By market",
-                {"fees_usd": 4, "fees_modelled_usd": 4, "funding_usd": 4, "net_usd": 4, "ledger_difference_usd": 6},
-            )
-        )
-    trips = files.bronze("round_trips", ("ts_ns", "coin", "pnl")).sort("ts_ns", "coin")
-    pictures = [_money(files, trips)] if trips.height else []
-    if not pictures:
+        tables.append(Table.of(frame.sort("coin"), _EXECUTION, "By market", _USD_DIGITS))
+    closed = money(files)
+    if closed is None and frame is not None:
         remarks.append("No position was closed on this day.")
-    return Section("Execution and money", note, tables, drawn(pictures), missing, remarks)
+    return Section("Execution and money", note, tables, drawn([closed] if closed else []), missing, remarks)
 
 
-def _money(files: Files, trips: pl.DataFrame) -> Figure:
-    begin_ns = day_begin_ns(files.day)
-    seconds = ((trips["ts_ns"] - begin_ns) / 1e9).to_list()
+def money(files: Files) -> Figure | None:
+    """Draw the result of the day's closed positions as it grew, after fees and funding; None without one."""
+    trips = files.bronze("round_trips", ("ts_ns", "coin", "pnl")).sort("ts_ns", "coin")
+    if trips.is_empty():
+        return None
+    seconds = [0.0, *((trips["ts_ns"] - day_begin_ns(files.day)) / 1e9)]
     # Summed exactly, as the ledger does; a float only when it is drawn.
-    sums = trips["pnl"].cum_sum().cast(pl.Float64).to_list()
+    sums = [0.0, *trips["pnl"].cum_sum().cast(pl.Float64)]
     title = f"{trips.height} closed positions after fees and funding: {sums[-1]:+.4f} USD ({files.venue})"
     return figures.cumulative(seconds, sums, title)
 
@@ -99,7 +97,7 @@ def phase(files: Files) -> Section:
     """Every row of the phase table, and every exit rule."""
     note = (
         "What stands against leaving a phase, row by row. Missing input is NOT YET and never PASS. Exits act by "
-        "themselves when they FAIL; nothing here promotes: an operator does, with `hip3 phase approve`."
+        "themselves when they FAIL; nothing here promotes: an operator does, with hip3 phase approve."
     )
     frame = files.table(PHASE_VERDICT)
     if frame is None:

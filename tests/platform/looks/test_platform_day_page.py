@@ -93,7 +93,7 @@ def test_an_out_of_sample_figure_stands_beside_its_in_sample_twin(page: str) -> 
     heads = re.findall(r"<th[^>]*>([^<]+)</th>", section)
     row = next(row for row in tables_of(section)[0] if row[0] == GOOD)
     told = dict(zip(heads, row, strict=False))
-    assert (told["out of sample, bps"], told["in sample, bps"], told["p adjusted"]) == ("4.00", "6.00", "0.0123")
+    assert (told["out of sample, bps"], told["in sample, bps"], told["p adjusted"]) == ("4.00", "6.00", "0.012300")
     assert told["bound, bps"] == "out before the test"
 
 
@@ -109,6 +109,27 @@ def test_money_is_the_sum_of_the_closed_positions(page: str) -> None:
     section = sections_of(page)["Execution and money"]
     assert "2 closed positions after fees and funding: +1.2500 USD (sim)" in section
     assert tables_of(section)[0][0][0] == GOOD
+
+
+def test_money_begins_at_nothing_and_ends_at_the_sum(root: Path) -> None:
+    [figure] = trading.execution(Files(root, VENUE, DAY)).figures
+    assert "USD" in figure
+    drawn = trading.money(Files(root, VENUE, DAY))
+    [line, _] = drawn.axes[0].lines if drawn else [None, None]
+    assert line is not None
+    assert list(zip(*line.get_data(), strict=True)) == [(0.0, 0.0), (1.0, 2.0), (2.0, 1.25)]
+
+
+def test_without_the_days_execution_nothing_is_said_of_its_positions(tmp_path: Path) -> None:
+    found = trading.execution(Files(tmp_path, VENUE, DAY))
+    assert len(found.missing) == 1
+    assert not found.remarks
+
+
+def test_a_market_without_a_score_says_why_and_one_with_a_score_shows_it(page: str) -> None:
+    rows = {row[1]: row for row in tables_of(sections_of(page)["Ranking"])[0]}
+    assert (rows[ODD][0], rows[ODD][-1]) == ("none", f"ranked {ODD}")
+    assert (rows[GOOD][:3], rows[GOOD][-1]) == (["1", GOOD, "2.50"], "")
 
 
 def test_what_is_blacklisted_says_until_when(page: str) -> None:
