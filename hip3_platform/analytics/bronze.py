@@ -103,7 +103,8 @@ def _deduplicate(rows: pa.Table, table: Table, coin: str, findings: Findings) ->
     return rows.take(pa.array(distinct["_row"].sort().to_numpy()))
 
 
-def _write_market(rows: pa.Table, path: Path) -> None:
+def write_market(rows: pa.Table, path: Path) -> None:
+    """Write one market's rows as bronze has them."""
     texts = [field.name for field in rows.schema if pa.types.is_string(field.type)]
     pq.write_table(
         rows, path, compression="zstd", store_decimal_as_integer=True, write_page_checksum=True, use_dictionary=texts
@@ -158,7 +159,7 @@ def _write_markets(spool: _Spool, table: Table, target: Path, result: Compacted)
         result.duplicate_count += rows.num_rows - kept.num_rows
         name = checked_name(coin or NO_MARKET)
         counts[name] = kept.num_rows
-        _write_market(kept, spool.folder / f"{name}.parquet")
+        write_market(kept, spool.folder / f"{name}.parquet")
     if not result.findings.is_clean:
         return
     target.mkdir(parents=True, exist_ok=True)

@@ -1,10 +1,17 @@
-"""`hip3 bench`: measures the hot paths beside a floor and beside other people's ways, in the same run."""
+"""`hip3 bench`: measures the hot paths beside a floor and beside other people's ways, in the same run.
+
+Words of other packages are entry points of the group `hip3.benches`: modules with `HELP`, `add_arguments(parser)` and
+`measured(args, tell) -> figures`. One whose package is not installed is left out.
+"""
 
 import argparse
+import importlib
 import signal
 import sys
+from collections.abc import Callable
+from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from streaming.core.errors import ConfigError
 
@@ -12,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
     from types import FrameType
 
+GROUP = "hip3.benches"
 HELP = "measure sign, decode, ingest, replay or tick-to-order; see docs/bench.md"
 WORDS = ("sign", "decode", "ingest", "replay", "tick-to-order")
 _COUNT_MAX, _SECONDS_MAX, _MARKETS_MAX = 10_000_000, 3_600.0, 240
@@ -21,18 +29,39 @@ _DEFAULT_COUNTS = {"sign": 40, "decode": 40, "replay": 300_000, "tick-to-order":
 _DEFAULT_MARKETS = {"ingest": 200, "tick-to-order": 20}
 
 
+class Bench(Protocol):
+    """What an entry point of the group resolves to (a module)."""
+
+    HELP: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    measured: Callable[[argparse.Namespace, Callable[[str], None]], dict[str, Any]]
+
+
+def _others() -> dict[str, Bench]:
+    found = {}
+    for point in sorted(entry_points(group=GROUP), key=lambda each: each.name):
+        try:
+            found[point.name] = cast(Bench, importlib.import_module(point.value))
+        except ModuleNotFoundError:
+            continue  # the sidecar's extra alone: that word is not there
+    return found
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `hip3 bench`."""
-    parser.add_argument("word", choices=WORDS, help="what to measure")
+    """Add the options of `hip3 bench`, and those of words that other packages bring."""
+    others = _others()
+    parser.add_argument("word", choices=(*WORDS, *others), help="what to measure")
+    for each in others.values():
+        each.add_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument(
         "--count", type=int, help="rounds of sign and decode (40), events of replay (300000), ticks a lane (400)"
     )
     parser.add_argument("--seconds", type=float, default=20.0, help="how long ingest is measured (20)")
     parser.add_argument("--rate", type=float, help="frames a second of ingest (40000), ticks a second a lane (8)")
-    parser.add_argument("--markets", type=int, help="markets of ingest (200) and of tick-to-order (20)")
+    parser.add_argument("--markets", type=int, help="markets of ingest (200), tick-to-order (20), analytics (60)")
     parser.add_argument("--pause-ms", type=float, default=1.0, help="quiet time before each tick (1)")
-    parser.add_argument("--rounds", type=int, default=5, help="passes of replay (5)")
+    parser.add_argument("--rounds", type=int, help="passes of replay (5), rounds of analytics (3)")
     parser.add_argument("--seed", type=int, default=7, help="the markets of replay follow from it (7)")
     parser.add_argument("--scenario", default="demo", help="the markets of replay: a name or a TOML file (demo)")
     parser.add_argument("--peers", type=Path, default=Path(".cache/peers"), help="environments that `make peers` built")
@@ -58,6 +87,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _measured(args: argparse.Namespace) -> dict[str, Any]:
     word: str = args.word
+    if word not in WORDS:
+        return _others()[word].measured(args, _tell)
     count = _within("--count", args.count or _DEFAULT_COUNTS.get(word, 1), 1, _COUNT_MAX)
     seconds = _within("--seconds", args.seconds, 0.1, _SECONDS_MAX)
     most = _TRADED_MAX if word == "tick-to-order" else _MARKETS_MAX
@@ -75,7 +106,7 @@ def _measured(args: argparse.Namespace) -> dict[str, Any]:
         case "replay":
             from streaming.sim.bench.replay import bench_replay
 
-            rounds = int(_within("--rounds", args.rounds, 1, 1_000))
+            rounds = int(_within("--rounds", args.rounds or 5, 1, 1_000))
             return bench_replay(
                 seed=args.seed, scenario_name=args.scenario, count=int(count), rounds=rounds, tell=_tell
             )

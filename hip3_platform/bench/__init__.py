@@ -1,0 +1,1 @@
+"""Benches of the platform, found by `hip3 bench` as entry points."""
