@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     score.add_argument("--universes", type=int, default=30, metavar="N", help="universes of 14 days (30)")
     score.add_argument("--seed", type=int, default=7, help="markets, plans and noise follow from it (7)")
     score.add_argument("--scenario", default="universe", help="name or file of the scenario (universe)")
-    score.add_argument("--truth-days", type=int, help="days of truth a market; a multiple of 14 (168)")
+    score.add_argument("--truth-days", type=int, help="days of truth a market; a multiple of 14 (98)")
     score.add_argument("--keep", default="", metavar="DIR", help="keep truths there; what fits is not computed again")
     score.add_argument("--tables", metavar="DIR", help="score universes brought as tables with a truth file instead")
     score.add_argument("--workers", type=int, default=2, help="processes (2)")

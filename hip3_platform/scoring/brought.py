@@ -3,7 +3,8 @@
 Rule 1: only venue `sim` is scored: there is no truth about a real market.
 Rule 2: in a warehouse, parts without a manifest line do not exist; elsewhere every Parquet file below `<table>/` is
 read. Each row must be there once.
-Rule 3: a truth file knows the window as a whole. Coverage and boundary are held against that.
+Rule 3: a truth file has hidden rules in, so what tables show of a market that has some is not known: it has no interval
+and no fills on the boundary.
 """
 
 from collections.abc import Callable, Iterator
@@ -46,7 +47,7 @@ class TablesTask(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     folder: str
     days: tuple[str, ...]
     coins: tuple[str, ...]
-    shifts_bps: dict[str, float]
+    shifts_bps: dict[str, float | None]
 
 
 def universes_in(folder: Path) -> list[Path]:

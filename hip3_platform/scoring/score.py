@@ -141,7 +141,7 @@ def _founds(tasks: Sequence[UniverseTask | TablesTask], workers: Workers, shown:
     return [founds[at] for at in range(len(tasks))]
 
 
-def _shifts(truths: Truths) -> dict[str, float]:
+def _shifts(truths: Truths) -> dict[str, float | None]:
     return {coin: truth.shift_bps(LATENCY_MS) for coin, truth in truths.items()}
 
 

@@ -135,12 +135,14 @@ class Truth:
         """Return the policy with the highest true mean of those that fill so often, None when there is none."""
         return _best(self.true, latency_ms, fills_per_day_min)
 
-    def shift_bps(self, latency_ms: int) -> float:
-        """Return the highest mean that tables can show of any testable policy; 0.0 when there is none, or not known.
+    def shift_bps(self, latency_ms: int) -> float | None:
+        """Return the highest mean that tables can show of any testable policy, 0.0 when there is none.
 
-        Less this, the best edge of the market is 0.
+        Less this, the best edge of the market is 0. None when it is not known what tables can show.
         """
-        best = None if self.shown is None else _best(self.shown, latency_ms, TESTABLE_FILLS_PER_DAY)
+        if self.shown is None:
+            return None
+        best = _best(self.shown, latency_ms, TESTABLE_FILLS_PER_DAY)
         return 0.0 if best is None else best.mean_bps
 
     def fill_ratio(self, policy: Policy, latency_ms: int, shown_ratio: float) -> float:

@@ -42,8 +42,8 @@ class UniverseTask(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """Make one universe's tables and decide on them."""
 
     draw: Draw
-    shifts_bps: dict[str, float]
-    """Market → what its best true edge is; for the boundary."""
+    shifts_bps: dict[str, float | None]
+    """Market → what its best true edge is; for the boundary. None: not known."""
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
@@ -199,7 +199,7 @@ def neighboured(
     yield days[-1], before, now, None
 
 
-def found_of(windows: Mapping[str, MarketWindow], shifts_bps: Mapping[str, float], name: str) -> Found:
+def found_of(windows: Mapping[str, MarketWindow], shifts_bps: Mapping[str, float | None], name: str) -> Found:
     """Decide on a universe, and once more where every best edge is 0."""
     rows = _approvals(windows, {coin: window.sums for coin, window in windows.items()})
     proved = _approvals(
@@ -226,8 +226,10 @@ def _approvals(windows: Mapping[str, MarketWindow], sums: Mapping[str, HourSums]
     return approve_markets(evidence, latency_ms=LATENCY_MS)
 
 
-def shifted_sums(sums: HourSums, shift_bps: float) -> HourSums:
-    """Return sums of the same fills, each of which earned `shift_bps` less."""
+def shifted_sums(sums: HourSums, shift_bps: float | None) -> HourSums:
+    """Return sums of the same fills, each of which earned `shift_bps` less; of no fills if that is not known."""
+    if shift_bps is None:
+        return HourSums.empty(sums.days)
     fills = sums.fills[..., None].astype(np.float64)
     return replace(
         sums,

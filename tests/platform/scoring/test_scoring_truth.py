@@ -92,7 +92,7 @@ def test_shift_is_the_best_edge_that_tables_show_of_a_policy_that_can_be_tested(
     assert truth.shift_bps(200) == 4.0
     assert truth.shift_bps(500) == 6.0
     assert Truth("A", "stale_quote", shown, figures_of({(POLICY, 200): 4.0}, fills=1.9)).shift_bps(200) == 0.0
-    assert Truth("A", "pulled_quote", shown, None).shift_bps(200) == 0.0
+    assert Truth("A", "pulled_quote", shown, None).shift_bps(200) is None
 
 
 def test_stream_is_worth_the_means_of_its_policies_weighted_with_its_fills() -> None:
