@@ -10,6 +10,7 @@ Rule 3: files depend on their inputs only (no clock, no run id): a re-run writes
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import polars as pl
 
 from hip3_platform.analytics import execution, markouts, metrics
 from hip3_platform.analytics.frames import markets_of
+from hip3_platform.analytics.markets import over_markets
 from hip3_platform.analytics.store import write_frame, write_json
 from streaming.contracts.paths import gold_path
 from streaming.contracts.rotation import RotationDoc, decode_rotation
@@ -72,7 +74,7 @@ def inputs_digest(root: Path, venue: str, day: str) -> str:
 def write_daily_metrics(root: Path, venue: str, day: str) -> Written:
     """Compute and write gold/daily_metrics of one day: one Parquet file, and the same as one JSON file."""
     coins = markets_of(root, venue, day, metrics.SOURCE_TABLES)
-    rows = [metrics.metrics_of(root, venue, day, coin) for coin in coins]
+    rows = over_markets(partial(metrics.metrics_of, root, venue, day), coins)
     frame = metrics.metrics_frame(rows)
     path = gold_path(root, table=DAILY_METRICS, venue=venue, day=day)
     document = {

@@ -17,7 +17,7 @@ import polars as pl
 from hip3_platform.analytics.evidence import basis, episode_rows, fill_rows, sums, verdict
 from hip3_platform.analytics.evidence.approval import MarketEvidence, approvals_frame, approve_markets
 from hip3_platform.analytics.evidence.columns import MarketDay
-from hip3_platform.analytics.evidence.episodes import decisions_of
+from hip3_platform.analytics.evidence.episodes import decisions_of, events_of
 from hip3_platform.analytics.evidence.markouts import markouts_of
 from hip3_platform.analytics.evidence.monitor import Standing, reapprove
 from hip3_platform.analytics.evidence.reading import read_market_day
@@ -36,6 +36,7 @@ from hip3_platform.analytics.evidence.verdict import ALL_SESSIONS, VerdictRule, 
 from hip3_platform.analytics.evidence.walk_forward import OriginFamily
 from hip3_platform.analytics.frames import markets_of, read_market
 from hip3_platform.analytics.gold import DAILY_METRICS, Written, window_days
+from hip3_platform.analytics.markets import over_markets
 from hip3_platform.analytics.store import write_frame
 from streaming.contracts.paths import gold_path
 
@@ -92,27 +93,29 @@ class EvidenceRule:
 
 def write_day_evidence(root: Path, venue: str, day: str) -> dict[str, Written]:
     """Scan every market's book and oracle of a day once and write the tables of `DAY_TABLES`."""
-    parts: dict[str, list[pl.DataFrame]] = {name: [] for name in DAY_SCHEMAS}
-    for coin in markets_of(root, venue, day, ("bbo", "ctx")):
-        for name, frame in _market_tables(root, read_market_day(root, venue, day, coin)).items():
-            parts[name].append(frame)
+
+    def tables_of(coin: str) -> dict[str, pl.DataFrame]:
+        return _market_tables(root, read_market_day(root, venue, day, coin))
+
+    parts = over_markets(tables_of, markets_of(root, venue, day, ("bbo", "ctx")))
     written = {}
     for name, (schema, _) in DAY_SCHEMAS.items():
-        frame = pl.concat([pl.DataFrame(schema=schema), *parts[name]])
+        frame = pl.concat([pl.DataFrame(schema=schema), *(part[name] for part in parts)])
         path = gold_path(root, table=name, venue=venue, day=day)
         written[name] = Written(frame, path, write_frame(path, frame))
     return written
 
 
 def _market_tables(root: Path, day: MarketDay) -> dict[str, pl.DataFrame]:
-    decisions = decisions_of(day)
+    events = events_of(day)
+    decisions = decisions_of(day, events=events)
     markouts = markouts_of(day, decisions)
-    episodes = episode_rows.episode_rows(day)
+    episodes = episode_rows.episode_rows(day, events=events)
     return {
         POLICY_HOURS: sums.to_frame(sums.sums_of(day, decisions, markouts), day.venue, day.coin),
         POLICY_FILLS: fill_rows.fill_rows(day, decisions, markouts),
         EVIDENCE_EPISODES: episode_rows.with_gates(episodes, *_live_rows(root, day)),
-        BASIS: basis.basis_of(day),
+        BASIS: basis.basis_of(day, events),
         BASIS_GAPS: basis.gaps_of(day),
     }
 

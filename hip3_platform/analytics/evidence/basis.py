@@ -18,7 +18,7 @@ import polars as pl
 from statsmodels.tsa.stattools import acf
 
 from hip3_platform.analytics.evidence.columns import E8, MarketDay
-from hip3_platform.analytics.evidence.episodes import Decisions, decisions_of, valid_books
+from hip3_platform.analytics.evidence.episodes import Decisions, Events, decisions_of, valid_books
 from hip3_platform.analytics.evidence.family import HORIZONS_S, Floats, Ints
 from streaming.core.units import NS_PER_MS, NS_PER_S
 
@@ -87,9 +87,12 @@ GAP_ABOUT: dict[str, str] = {
 """What each column is, for the UI."""
 
 
-def basis_of(day: MarketDay) -> pl.DataFrame:
-    """Return how the gap of every decision of a market-day closed (see `SCHEMA`), in the order of time."""
-    decisions = decisions_of(day, (BASIS_THRESHOLD_BPS,))
+def basis_of(day: MarketDay, events: Events | None = None) -> pl.DataFrame:
+    """Return how the gap of every decision of a market-day closed (see `SCHEMA`), in the order of time.
+
+    `events` as in `decisions_of`.
+    """
+    decisions = decisions_of(day, (BASIS_THRESHOLD_BPS,), events)
     columns: dict[str, Any] = {
         "venue": day.venue,
         "day": day.day,

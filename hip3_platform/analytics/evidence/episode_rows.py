@@ -19,11 +19,9 @@ from hip3_platform.analytics.evidence.episodes import (
     BUY,
     SELL,
     Events,
-    Merged,
     begins_of,
     edges_bps,
     events_of,
-    merged_of,
     spaced,
     valid_books,
 )
@@ -113,10 +111,12 @@ class _Part(NamedTuple):
     peak_edge_bps: Floats
 
 
-def episode_rows(day: MarketDay, thresholds_bps: Sequence[int] = THRESHOLDS_BPS) -> pl.DataFrame:
-    """Return the episodes of a market-day (see `SCHEMA`); raises as `decisions_of`."""
-    events, merged = events_of(day, thresholds_bps), merged_of(day)
-    stops = _Stops(day, merged, events)
+def episode_rows(
+    day: MarketDay, thresholds_bps: Sequence[int] = THRESHOLDS_BPS, events: Events | None = None
+) -> pl.DataFrame:
+    """Return the episodes of a market-day (see `SCHEMA`); arguments and errors as `decisions_of`."""
+    events = events or events_of(day, thresholds_bps)
+    stops = _Stops(day, events)
     oracle = day.oracle_px[events.step]
     parts = []
     for side, px in ((BUY, day.ask_px), (SELL, day.bid_px)):
@@ -174,7 +174,8 @@ def _part(day: MarketDay, events: Events, stops: "_Stops", edges: Floats, bps: i
 class _Stops:
     """What can end an episode besides its edge."""
 
-    def __init__(self, day: MarketDay, merged: Merged, events: Events) -> None:
+    def __init__(self, day: MarketDay, events: Events) -> None:
+        merged = events.merged
         self._day = day
         self._merged = merged
         self._events = events

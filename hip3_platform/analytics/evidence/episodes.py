@@ -27,9 +27,9 @@ Levels = NDArray[np.int16]
 
 BUY, SELL = 1, -1
 ORACLE_PX_MAX = 2**54
-"""1e-8 quote units, 180 million: up to here 20 000 times a distance of 1/64 of the price is a 64-bit integer."""
+"""1e-8 quote units, 180 million: up to here 20 000 times an edge that is told apart is a 64-bit integer."""
 THRESHOLD_BPS_MAX = 75
-"""Edges are told apart up to twice of this, half a percent below the 1/64 at which distances are cut."""
+"""Edges are told apart up to this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,8 @@ class Events:
     sell_level: Levels
     unarmed: Ints
     """First events after feed gaps (Rule 3)."""
+    merged: "Merged"
+    """What `place` counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +84,21 @@ class Decisions:
     edge_bps: Floats
 
 
-def decisions_of(day: MarketDay, thresholds_bps: Sequence[int] = THRESHOLDS_BPS) -> Decisions:
+def decisions_of(
+    day: MarketDay, thresholds_bps: Sequence[int] = THRESHOLDS_BPS, events: Events | None = None
+) -> Decisions:
     """Return what is decided in [day.begin_ns, day.end_ns), for every threshold on its own.
+
+    Args:
+        day: The columns of a market-day.
+        thresholds_bps: Edges above which is decided.
+        events: Those of `day`, made for thresholds between whose least and largest these lie; found if left out.
 
     Raises:
         ValueError: A threshold is not a whole number of 1 to `THRESHOLD_BPS_MAX`, or an oracle is not below
             `ORACLE_PX_MAX`.
     """
-    events = events_of(day, thresholds_bps)
+    events = events or events_of(day, thresholds_bps)
     begins = [begins_of(events, bps) for bps in thresholds_bps]
     chosen = [spaced(events.ts_ns[at]) for at, _ in begins]
     at = np.concatenate([places[keep] for (places, _), keep in zip(begins, chosen, strict=True)])
@@ -145,14 +154,20 @@ def events_of(day: MarketDay, thresholds_bps: Sequence[int] = THRESHOLDS_BPS) ->
         buy_level=buy_level,
         sell_level=sell_level,
         unarmed=np.searchsorted(ts_ns, day.gap_ns[:, 1]),
+        merged=merged,
     )
 
 
 def _level(beyond: Ints, oracle: Ints, low: int, high: int) -> Levels:
     """Largest whole number below 2 e, that is, one less than 2 e rounded up."""
-    cut = oracle >> 6
-    twice = -((-20_000 * np.clip(beyond, -cut, cut)) // oracle) - 1
-    return np.asarray(np.clip(twice, low - 1, 2 * high), dtype=np.int16)
+    doubled = beyond * 20_000.0 / oracle
+    nearest = np.rint(doubled)
+    level = np.ceil(doubled)
+    # Rounding moves 2 e by far less than this, so it can hide on which side of a whole number it lies only here.
+    close = np.flatnonzero(np.abs(doubled - nearest) < 1e-6)
+    close = close[np.abs(nearest[close]) <= 2 * high + 1]  # beyond that all are cut anyway
+    level[close] = -((-20_000 * beyond[close]) // oracle[close])
+    return np.asarray(np.clip(level - 1.0, low - 1, 2 * high), dtype=np.int16)
 
 
 def valid_books(day: MarketDay) -> Flags:
