@@ -6,8 +6,10 @@ First match, over the oracle-led decisions of a window (medians of rows of gold/
     insufficient     fewer than 30 oracle-led decisions (noise, if there are 30 of any origin and under 3 % of them are)
     thin             touch under twice the notional of an order
     frozen           half the edges still open after 5 s, the quote old: median 10 s, or a fifth of them over 10 s
-    standing_basis   half the edges still open after 5 s
-    self_referential the oracle closed the gap and the quote did not; underlying closed, gap persists over a minute
+    standing_basis   half the edges still open after 5 s, and the gap halves in half an hour or more (or is constant)
+    self_referential underlying closed, and the gap halves in ten minutes or more; or the oracle closed it and the quote
+                     did not, and it halves in a minute or more
+    noise, unclear   half the edges still open after 5 s, but gaps come and go: noise where under 5 % are oracle-led
     toxic, noise     the oracle closed the gap and the quote did not: a reversal; noise where under 3 % are oracle-led
     widening         the quote moved by 1.7 times the edge, and the spread grew by 30 %: it went wider, not over
     stale_quote      the quote closed the gap, the oracle stayed
@@ -20,12 +22,20 @@ from typing import Any, Literal
 
 import polars as pl
 
-STALE_QUOTE, STANDING_BASIS, SELF_REFERENTIAL, FROZEN = "stale_quote", "standing_basis", "self_referential", "frozen"
-THIN, WIDENING, NOISE, TOXIC, INSUFFICIENT, UNCLEAR = "thin", "widening", "noise", "toxic", "insufficient", "unclear"
 Verdict = Literal[
     "stale_quote", "standing_basis", "self_referential", "frozen", "thin", "widening", "noise", "toxic", "insufficient",
     "unclear",
 ]  # fmt: skip
+STALE_QUOTE: Verdict = "stale_quote"
+STANDING_BASIS: Verdict = "standing_basis"
+SELF_REFERENTIAL: Verdict = "self_referential"
+FROZEN: Verdict = "frozen"
+THIN: Verdict = "thin"
+WIDENING: Verdict = "widening"
+NOISE: Verdict = "noise"
+TOXIC: Verdict = "toxic"
+INSUFFICIENT: Verdict = "insufficient"
+UNCLEAR: Verdict = "unclear"
 ALL_SESSIONS = "all"
 OLD_QUOTE_MS = 10_000.0
 GAP_LAG_S = 60.0
@@ -44,6 +54,11 @@ class VerdictRule:
     oracle_share_min: float = 0.5
     quote_share_low: float = 0.5
     half_life_s_min: float = 60.0
+    self_half_life_s_min: float = 600.0
+    basis_half_life_s_min: float = 1_800.0
+    """Read off two simulated universes (seeds 61, 62): standing bases halved in 3,900 s and more, oracles that follow
+    their own book in about 830 s, crosses that come and go in 100 to 470 s."""
+    open_led_share_min: float = 0.05
     widening_share_min: float = 1.7
     widening_ratio_min: float = 1.3
     stale_share_min: float = 0.7
@@ -157,7 +172,7 @@ def _half_life_s(gaps: pl.DataFrame) -> float | None:
     return math.inf if mean >= 1.0 else -GAP_LAG_S * math.log(2.0) / math.log(mean)
 
 
-def _judge(row: dict[str, Any], rule: VerdictRule) -> tuple[str, str]:
+def _judge(row: dict[str, Any], rule: VerdictRule) -> tuple[Verdict, str]:
     is_quote_led = row["led_share"] is not None and row["led_share"] < rule.led_share_min
     if row["led_count"] < rule.decisions_min:
         if is_quote_led and row["decision_count"] >= rule.decisions_min:
@@ -168,14 +183,27 @@ def _judge(row: dict[str, Any], rule: VerdictRule) -> tuple[str, str]:
         orders = f"under {rule.depth_orders_min:g} orders of {rule.order_usd:g}"
         return THIN, f"the touch holds {row['depth_usd']:.0f} USD, {orders}"
     if row["open_share"] >= rule.open_share_min:
-        is_old = row["quote_age_ms"] >= OLD_QUOTE_MS or row["old_quote_share"] > rule.old_share_min
-        age_s = row["quote_age_ms"] / 1000.0
-        text = f"{row['open_share']:.0%} still open after 5 s, quote {age_s:.1f} s old"
-        return (FROZEN if is_old else STANDING_BASIS), text
+        return _standing(row, rule)
     return _closing(row, rule, is_quote_led=is_quote_led)
 
 
-def _closing(row: dict[str, Any], rule: VerdictRule, *, is_quote_led: bool) -> tuple[str, str]:
+def _standing(row: dict[str, Any], rule: VerdictRule) -> tuple[Verdict, str]:
+    """Judge a market whose gaps stay open by how old the quote is, and how long the gap lasts."""
+    half_life_s = row["gap_half_life_s"]
+    lasts = "a constant gap" if half_life_s is None else f"a gap that halves in {half_life_s:.0f} s"
+    age_s = row["quote_age_ms"] / 1000.0
+    text = f"{row['open_share']:.0%} still open after 5 s, quote {age_s:.1f} s old, {lasts}"
+    if row["quote_age_ms"] >= OLD_QUOTE_MS or row["old_quote_share"] > rule.old_share_min:
+        return FROZEN, text
+    # A gap of which nothing is known counts as one that stays: what is missing blocks.
+    if half_life_s is None or half_life_s >= rule.basis_half_life_s_min:
+        return STANDING_BASIS, text
+    if row["closed_share"] > 0.5 and half_life_s >= rule.self_half_life_s_min:
+        return SELF_REFERENTIAL, f"{text}; underlying closed"
+    return (NOISE if row["led_share"] < rule.open_led_share_min else UNCLEAR), text
+
+
+def _closing(row: dict[str, Any], rule: VerdictRule, *, is_quote_led: bool) -> tuple[Verdict, str]:
     """Judge a market whose gaps close by who closes them."""
     quote, oracle = row["quote_share"], row["oracle_share"]
     closed_by = f"after 5 s the quote closed {quote:.2f} of the edge, the oracle {oracle:.2f}"
@@ -188,7 +216,7 @@ def _closing(row: dict[str, Any], rule: VerdictRule, *, is_quote_led: bool) -> t
     return UNCLEAR, closed_by
 
 
-def _reversal(row: dict[str, Any], closed_by: str, rule: VerdictRule, *, is_quote_led: bool) -> tuple[str, str]:
+def _reversal(row: dict[str, Any], closed_by: str, rule: VerdictRule, *, is_quote_led: bool) -> tuple[Verdict, str]:
     half_life_s = row["gap_half_life_s"]
     is_persistent = half_life_s is not None and half_life_s > rule.half_life_s_min
     if row["closed_share"] is not None and row["closed_share"] > 0.5 and is_persistent:

@@ -86,17 +86,17 @@ def test_too_few_fills_are_insufficient_with_p_1_and_stay_in_m(fills_a_day: int)
     assert row.market_count == 2
 
 
-def test_fills_on_seven_days_are_insufficient_however_many() -> None:
+def test_fills_on_four_days_are_insufficient_however_many() -> None:
     sums = steady_market(np.random.default_rng(3), 8.0)
     keep = np.ones(14, dtype=bool)
-    keep[[5, 7, 9]] = False
+    keep[[4, 5, 7, 9, 11, 12]] = False
     few = replace(
         sums,
         fills=sums.fills * keep[:, None, None, None, None],
         net_bps=sums.net_bps * keep[:, None, None, None, None, None],
     )
     row = _one(MarketEvidence(few, "stale_quote"))
-    assert (row.state, row.test.fill_days) == ("insufficient", 7)
+    assert (row.state, row.test.fill_days) == ("insufficient", 4)
     assert "7 test days" in row.reason
 
 
@@ -340,3 +340,22 @@ def test_every_test_figure_has_its_in_sample_twin() -> None:
     tests = {name.removeprefix("test_") for name in SCHEMA if name.startswith("test_")}
     twins = {name.removeprefix("in_sample_") for name in SCHEMA if name.startswith("in_sample_")}
     assert tests == twins != set()
+
+
+def test_guard_reads_the_last_days_with_fills_and_a_weekend_is_no_news() -> None:
+    sums = steady_market(np.random.default_rng(3), 8.0)
+    closed = np.ones(14, dtype=bool)
+    closed[[11, 12, 13]] = False
+    rested = replace(
+        sums,
+        fills=sums.fills * closed[:, None, None, None, None],
+        net_bps=sums.net_bps * closed[:, None, None, None, None, None],
+    )
+    row = _one(MarketEvidence(rested, "stale_quote"))
+    assert row.guard.fill_days == 4
+    assert row.state == "approved_micro"
+    # Days 7 to 10 are the last with fills: when they lose, an edge of before does not carry it.
+    lost = replace(
+        rested, net_bps=rested.net_bps * np.where(np.arange(14) >= 7, -1.0, 1.0)[:, None, None, None, None, None]
+    )
+    assert _one(MarketEvidence(lost, "stale_quote")).state == "rejected"

@@ -47,6 +47,26 @@ def test_a_market_gets_the_verdict_that_describes_it(verdict: str, changed: dict
     assert _verdict(_rows(30, **changed))["verdict"] == verdict
 
 
+@pytest.mark.parametrize(
+    ("half_life_s", "session", "led_share", "verdict"),
+    [
+        (3_900.0, "open", 0.3, "standing_basis"),
+        (3_900.0, "closed", 0.3, "standing_basis"),
+        (830.0, "closed", 0.15, "self_referential"),
+        (830.0, "open", 0.15, "unclear"),
+        (400.0, "closed", 0.1, "unclear"),
+        (285.0, "closed", 0.04, "noise"),
+    ],
+)
+def test_gaps_that_stay_open_are_told_apart_by_how_long_they_last(
+    half_life_s: float, session: str, led_share: float, verdict: str
+) -> None:
+    led = _rows(40, session=session, quote_share_5s=0.0)
+    rest = _rows(round(40 / led_share) - 40, session=session, origin="quote_led")
+    autocorrelation = math.exp(-math.log(2) * 60 / half_life_s)
+    assert _verdict(pl.concat([led, rest]), _gaps(autocorrelation))["verdict"] == verdict
+
+
 def test_a_fifth_of_old_quotes_is_frozen_although_the_median_is_young() -> None:
     young, old = _rows(29, quote_share_5s=0.0), _rows(8, quote_share_5s=0.0, quote_age_ms=10_001.0)
     assert _verdict(pl.concat([young, old]))["verdict"] == "frozen"
