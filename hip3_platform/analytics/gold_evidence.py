@@ -20,6 +20,7 @@ from hip3_platform.analytics.evidence.columns import MarketDay
 from hip3_platform.analytics.evidence.episodes import decisions_of, events_of
 from hip3_platform.analytics.evidence.markouts import markouts_of
 from hip3_platform.analytics.evidence.monitor import Standing, reapprove
+from hip3_platform.analytics.evidence.probe_pairs import probes_of
 from hip3_platform.analytics.evidence.reading import read_market_day
 from hip3_platform.analytics.evidence.tables import (
     APPROVALS,
@@ -141,13 +142,13 @@ def write_verdicts(root: Path, venue: str, day: str, rule: EvidenceRule) -> Writ
 
 def write_approvals(root: Path, venue: str, day: str, rule: EvidenceRule) -> tuple[Written, Written]:
     """Decide which markets the window that ends with `day` proves; write gold/approvals and gold/standings."""
-    rows = approve_markets(_evidence(root, venue, day), latency_ms=rule.latency_ms, origins=rule.origins)
+    rows = approve_markets(_evidence(root, venue, day, rule), latency_ms=rule.latency_ms, origins=rule.origins)
     standings = reapprove(_standings_before(root, venue, day), rows, day)
     approvals = _write(root, APPROVALS, venue, day, approvals_frame(rows, venue, day))
     return approvals, _write(root, STANDINGS, venue, day, standings_frame(standings, venue))
 
 
-def _evidence(root: Path, venue: str, day: str) -> dict[str, MarketEvidence]:
+def _evidence(root: Path, venue: str, day: str, rule: EvidenceRule) -> dict[str, MarketEvidence]:
     days = window_days(day, WINDOW_DAYS)
     by_market = dict(read_window(root, POLICY_HOURS, venue, days).group_by("coin"))
     verdicts = pl.read_parquet(gold_path(root, table=VERDICTS, venue=venue, day=day))
@@ -158,6 +159,7 @@ def _evidence(root: Path, venue: str, day: str) -> dict[str, MarketEvidence]:
         coin: MarketEvidence(
             sums=sums.from_frame(by_market.get((coin,), nothing), days),
             verdict=said[coin],
+            probes=probes_of(root, venue, days, coin, rule.latency_ms),
         )
         for coin in watched_markets(root, venue, days)
     }

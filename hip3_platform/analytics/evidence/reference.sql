@@ -190,8 +190,8 @@ with back as (
 ),
 ended as (
     select o.*, u.is_decided, least(coalesce(b.place, s.place), s.place) as stop_place,
-        if(b.place <= s.place, b.ts_ns, s.ts_ns) as stop_ns,
-        if(b.place <= s.place, b.ended_by,
+        if((b.place, b.ts_ns) <= (s.place, s.ts_ns), b.ts_ns, s.ts_ns) as stop_ns,
+        if((b.place, b.ts_ns) <= (s.place, s.ts_ns), b.ended_by,
             if(s.ended_by = 'book_void' and if(o.side = 'buy', r.ask_px, r.bid_px) is null, 'side_vanished', s.ended_by)
         ) as ended_by
     from side_event o

@@ -97,7 +97,7 @@ def test_fills_on_four_days_are_insufficient_however_many() -> None:
     )
     row = _one(MarketEvidence(few, "stale_quote"))
     assert (row.state, row.test.fill_days) == ("insufficient", 4)
-    assert "7 test days" in row.reason
+    assert "4 test days" in row.reason
 
 
 @pytest.mark.parametrize(("last_day_fills", "state"), [(4, "insufficient"), (5, "approved_micro")])
