@@ -79,7 +79,9 @@ def _opening(generator: Generator, feed: Feed, coins: Sequence[str]) -> list[Any
     at_ns = _BEGIN_MS * NS_PER_MS
     stamps = {"recv_mono_ns": at_ns, "recv_ts_ns": at_ns}
     opening: list[AnyEvent] = [
-        PhaseRequested(**stamps, command_id=1, phase=Phase.PAPER, reason="bench", operator="bench"),
+        PhaseRequested(
+            recv_mono_ns=at_ns, recv_ts_ns=at_ns, command_id=1, phase=Phase.PAPER, reason="bench", operator="bench"
+        ),
         ConnectionOpened(**stamps, generation=GENERATION),
     ]
     for coin in coins:
