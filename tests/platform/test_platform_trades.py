@@ -18,6 +18,7 @@ from hip3_platform.analytics.landing import read_landing
 from hip3_platform.cli.audit import Audit, Books, VenueAccount, _fill_of, audit, usd_text
 from hip3_platform.cli.findings import Findings
 from hip3_platform.cli.report import report_json
+from hip3_platform.cli.truth import Judged
 from hip3_platform.resources.warehouse import WarehouseResource
 from streaming.contracts.paths import day_begin_ns
 from streaming.contracts.rotation import RotationDoc
@@ -272,9 +273,17 @@ def test_report_of_a_start_tells_both_sides_of_the_books(tmp_path: Path) -> None
         config_hash="", markets=(), excluded=(),
     )  # fmt: skip
     findings = Findings(doc, "sha", {DAY_1: 7}, pl.DataFrame({"rank": [1, None]}))
-    told = json.loads(report_json(findings, _audit(tmp_path, a_trading_day(BEGIN_NS)), {"total": 1.0}))
+    judged = (
+        Judged("xyz:A", "stale quote", "stale quote", True, "T3 any 5s", 4.1, 3.9, 5.0),
+        Judged("xyz:B", "toxic", "stale quote", True, "T3 any 5s", 1.0, -0.2, 0.4),
+        Judged("xyz:C", "stale quote", "insufficient", False, None, None, None, 2.0),
+    )
+    told = json.loads(report_json(findings, judged, _audit(tmp_path, a_trading_day(BEGIN_NS)), {"total": 1.0}))
+    assert told["approved"] == {"xyz:A": 3.9, "xyz:B": -0.2}
+    assert told["approved_wrongly"] == ["xyz:B"]
+    assert told["truly_good"] == ["xyz:A", "xyz:B", "xyz:C"]
     assert (told["trades"], told["round_trips"], told["orders"], told["fill_ratio"]) == (4, 2, 4, 1.0)
     assert (told["ledger_usd"], told["venue_usd"], told["ledger_difference_usd"]) == ("0.21", "0.21", "0")
     assert (told["realised_usd"], told["fees_usd"], told["funding_usd"]) == ("0.25", "0.04", "0")
     assert told["signal_to_order_us_p50"] == 500.0
-    assert "trades" not in json.loads(report_json(findings, None, {})), "nothing was traded"
+    assert "trades" not in json.loads(report_json(findings, (), None, {})), "nothing was traded"
