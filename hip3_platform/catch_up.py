@@ -4,13 +4,17 @@ A run of the daily job spends longer on starting a process and importing statist
 days wait (a new warehouse, a platform that was down, a backfill), one run of the job `catch_up` does them all: every
 day is recorded as a run of `daily` with its partition, its checks and its tags, as if it had been launched alone.
 
-Rule: days go in order, because windows look back; a day that fails does not hold back the next, and fails the whole.
+Rule 1: days go in order, because windows look back; a day that fails does not hold back the next, and fails the whole.
+Rule 2: it holds the writers' pool for all its days: they are run in it and not launched, so nothing else would keep a
+second writer away (F-98).
 """
 
 from collections.abc import Callable
 from typing import Any
 
 import dagster as dg
+
+from hip3_platform.assets.common import WRITER_POOL
 
 CATCH_UP = "catch_up"
 OP = "judge_days"
@@ -32,7 +36,7 @@ def build_catch_up(daily: Callable[[dict[str, Any]], dg.JobDefinition]) -> dg.Jo
         daily: Resource name → resource, in; the resolved daily job over them, out.
     """
 
-    @dg.op(name=OP, required_resource_keys={"warehouse", "policy", "clock", "evidence"})
+    @dg.op(name=OP, required_resource_keys={"warehouse", "policy", "clock", "evidence"}, pool=WRITER_POOL)
     def judge_days(context: dg.OpExecutionContext, config: CatchUpConfig) -> None:
         job = daily({name: getattr(context.resources, name) for name in ("warehouse", "policy", "clock", "evidence")})
         failed = []

@@ -14,7 +14,7 @@ from hip3_platform.analytics.gold_rotation import write_rotation
 from hip3_platform.analytics.landing import Landing
 from hip3_platform.analytics.rotating.document import Identity, build_document
 from hip3_platform.analytics.store import write_bytes
-from hip3_platform.assets.common import SIDECAR_ROTATION, gold_key
+from hip3_platform.assets.common import SIDECAR_ROTATION, WRITER_POOL, gold_key
 from hip3_platform.catch_up import CATCH_UP, OP
 from hip3_platform.definitions import JOB, build_definitions
 from hip3_platform.partitions import daily_partitions, first_day
@@ -116,6 +116,12 @@ def test_catch_up_records_every_day_as_a_run_of_the_daily_job(warehouse: Warehou
     newest = gold.newest_rotation(warehouse.path, "sim")
     assert newest is not None
     assert newest[0].as_of_day == DAY_2
+
+
+def test_catch_up_holds_the_writers_pool_like_every_run_that_writes(warehouse: WarehouseResource) -> None:
+    # Its days are not launched, so no coordinator looks at their pools: only the run around them is held back (F-98).
+    job = build_definitions(warehouse, RotationPolicy(), first=DAY_1).resolve_job_def(CATCH_UP)
+    assert {node.definition.pool for node in job.nodes} == {WRITER_POOL}
 
 
 def test_catch_up_with_a_day_that_fails_judges_the_next_one_and_fails(warehouse: WarehouseResource) -> None:
