@@ -46,6 +46,14 @@ def gold_key(table: str) -> dg.AssetKey:
     return dg.AssetKey(["gold", table])
 
 
+def looking_back(days: int) -> dg.TimeWindowPartitionMapping:
+    """Return the mapping of a window of `days` that ends with the day.
+
+    It reaches back over partitions that may not exist; readers take what is there and say so.
+    """
+    return dg.TimeWindowPartitionMapping(start_offset=1 - days)
+
+
 def schema_of_table(table: Table) -> dg.TableSchema:
     """Return a contract table's columns, with unit and source, as Dagster shows them."""
     columns = [

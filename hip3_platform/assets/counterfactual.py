@@ -11,6 +11,7 @@ from hip3_platform.assets.common import (
     WRITER_POOL,
     bronze_key,
     gold_key,
+    looking_back,
     schema_of_frame,
     table_value,
     written_metadata,
@@ -62,7 +63,7 @@ def build_gate_outcomes(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDe
 
 def build_gate_prices(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
     """Return the asset with the price of every gate and filter over the window that ends with the day."""
-    window = dg.TimeWindowPartitionMapping(start_offset=1 - WINDOW_DAYS)
+    window = looking_back(WINDOW_DAYS)
 
     @dg.asset(
         key=gold_key(GATE_PRICES), deps=[dg.AssetDep(gold_key(GATE_OUTCOMES), partition_mapping=window)],

@@ -27,6 +27,7 @@ from hip3_platform.assets.common import (
     WRITER_POOL,
     bronze_key,
     gold_key,
+    looking_back,
     schema_of_frame,
     table_value,
     written_metadata,
@@ -110,14 +111,9 @@ def _pictures(**drawn: "tuple[Figure | None, str]") -> dict[str, Any]:
     }
 
 
-def _window(days: int) -> dg.TimeWindowPartitionMapping:
-    # The window reaches back over partitions that may not exist; readers take what is there and say so.
-    return dg.TimeWindowPartitionMapping(start_offset=1 - days)
-
-
 def build_verdicts(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
     """Return the asset that says what explains each market's crosses."""
-    window = _window(WINDOW_DAYS)
+    window = looking_back(WINDOW_DAYS)
 
     @dg.asset(
         key=gold_key(VERDICTS), group_name="evidence", partitions_def=partitions, kinds={"polars"},
@@ -152,7 +148,7 @@ def build_verdicts(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinit
 
 def build_approvals(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
     """Return the step that decides which markets are proved, and what each may do after today's look."""
-    window = _window(WINDOW_DAYS)
+    window = looking_back(WINDOW_DAYS)
     deps = [
         dg.AssetDep(gold_key(POLICY_HOURS), partition_mapping=window),
         dg.AssetDep(gold_key(DAILY_METRICS), partition_mapping=window),

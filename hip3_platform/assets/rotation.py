@@ -19,6 +19,7 @@ from hip3_platform.assets.common import (
     bronze_key,
     file_metadata,
     gold_key,
+    looking_back,
     maximum_point,
     schema_of_frame,
     table_value,
@@ -35,11 +36,6 @@ _ROTATION_TYPES = {
     "why": "string",
 }  # fmt: skip
 TIMELINE_DAYS = 28
-
-
-def _window(days: int) -> dg.TimeWindowPartitionMapping:
-    # The window reaches back over partitions that may not exist; readers take what is there and say so.
-    return dg.TimeWindowPartitionMapping(start_offset=1 - days)
 
 
 def build_incidents(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
@@ -71,7 +67,7 @@ def build_incidents(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefini
 
 def build_market_ranking(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
     """Return the asset that ranks the markets over the window that ends with the day."""
-    window = _window(ScoreRule().window_days)
+    window = looking_back(ScoreRule().window_days)
 
     @dg.asset(
         key=gold_key(MARKET_RANKING), group_name="gold", partitions_def=partitions, kinds={"polars"},
@@ -143,7 +139,7 @@ def _rotation_result(root: Path, doc: RotationDoc, path: Path) -> dg.Materialize
 
 def build_rotation_asset(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
     """Return the asset that is the rotation document of a day."""
-    incidents = dg.AssetDep(gold_key(INCIDENTS), partition_mapping=_window(BlacklistRule().window_days))
+    incidents = dg.AssetDep(gold_key(INCIDENTS), partition_mapping=looking_back(BlacklistRule().window_days))
 
     @dg.asset(
         key=gold_key(ROTATION), deps=[gold_key(MARKET_RANKING), gold_key(STANDINGS), incidents],

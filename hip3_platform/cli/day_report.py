@@ -4,17 +4,16 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hip3_platform.cli.progress import teller
 from streaming.core.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
     from hip3_platform.looks.page import Page
 
 HELP = "write a judged day as one self-contained HTML page; docs/report.md"
-TOLD_EVERY_NS = 3_000_000_000
 DAYS_NAMED_MAX = 10
 
 
@@ -73,7 +72,7 @@ def _page(root: Path, venue: str, day: str) -> "Page":
     from hip3_platform.looks.files import Files
 
     try:
-        return page_of(Files(root, venue, day), _teller())
+        return page_of(Files(root, venue, day), teller("hip3 report"))
     except (pl.exceptions.PolarsError, msgspec.DecodeError) as error:
         raise StoreError(
             f"expected derived tables of {day} as this version writes them, found one that is not ({_line(error)}): "
@@ -114,16 +113,3 @@ def _text(page: "Page", path: Path, size: int, seconds: float) -> str:
     lines = [f"{path}  {size / 1e6:.1f} MB, {len(page.sections)} sections, {seconds:.1f} s"]
     lines += [f"  {each.title}: {text}" for each in page.sections for text in each.missing]
     return "\n".join(lines) + "\n"
-
-
-def _teller() -> Callable[[str], None]:
-    told_ns = time.monotonic_ns()
-
-    def tell(text: str) -> None:
-        nonlocal told_ns
-        if time.monotonic_ns() - told_ns >= TOLD_EVERY_NS:
-            told_ns = time.monotonic_ns()
-            sys.stderr.write(f"hip3 report: {text}\n")
-            sys.stderr.flush()
-
-    return tell

@@ -3,13 +3,13 @@
 import argparse
 import os
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hip3_platform.cli.progress import teller
 from streaming.core.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 HELP = "try many limits on the tables of a day: signals, what gates leave of them, and what that would have earned"
 SETTINGS_MAX = 256
-TOLD_EVERY_NS = 3_000_000_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +52,9 @@ def run(args: argparse.Namespace) -> int:
     _settings(Limits(), grid)  # what is wrong with a value is said before anything is read
     rule = GateRule(latency_ms=args.latency_ms, horizon_s=args.horizon_s)
     try:
-        frame = sweep_day(root, venue, day, lambda limits: _settings(limits, grid), rule=rule, tell=_teller())
+        frame = sweep_day(
+            root, venue, day, lambda limits: _settings(limits, grid), rule=rule, tell=teller("hip3 sweep")
+        )
     except NotSweptError as error:
         raise ConfigError(f"--set: {error}") from error
     if not frame.height:
@@ -102,19 +103,6 @@ def _settings(limits: "Limits", grid: Sequence[dict[str, str]]) -> list["Limits"
         except msgspec.ValidationError as error:
             raise ConfigError(f"--set: {error}") from error
     return changed
-
-
-def _teller() -> Callable[[str], None]:
-    told_ns = time.monotonic_ns()
-
-    def tell(text: str) -> None:
-        nonlocal told_ns
-        if time.monotonic_ns() - told_ns >= TOLD_EVERY_NS:
-            told_ns = time.monotonic_ns()
-            sys.stderr.write(f"hip3 sweep: {text}\n")
-            sys.stderr.flush()
-
-    return tell
 
 
 def _totals(frame: "pl.DataFrame") -> list[dict[str, Any]]:
