@@ -6,6 +6,7 @@ Rule 3: settings of the caller's environment (`HIP3_*`, proxies) reach no child:
 """
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -74,10 +75,19 @@ class Child:
         tail = self._stderr.read().decode(errors="replace").strip()
         return ChildFailed(f"{self._name}: {expected}, found exit code {self._process.poll()}: {tail or 'no words'}")
 
+    def rest(self) -> None:
+        """Let it stand still until it wakes."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def wake(self) -> None:
+        """Let it go on."""
+        self._process.send_signal(signal.SIGCONT)
+
     def end(self) -> None:
         """End it, in good order if it can."""
         if self.is_running:
             self._process.terminate()
+            self.wake()  # else it would never hear of its end
         try:
             self._process.wait(END_S)
         except subprocess.TimeoutExpired:

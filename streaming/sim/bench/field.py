@@ -84,6 +84,7 @@ async def _client(
             await lane.venue.joined(0 if is_echo else 2 * len(markets))
     except TimeoutError:
         raise child.failure(f"expected it to subscribe within {JOIN_S:g} s") from None
+    lane.served_by(child)
     return lane
 
 
@@ -97,4 +98,5 @@ async def _sidecar(stack: AsyncExitStack, folder: Path, name: str, markets: Sequ
     await approve(sidecar, markets, who)
     await sidecar.ready_to_trade()
     await lane.settle()
+    lane.served_by(sidecar.child)
     return lane

@@ -1,6 +1,7 @@
 """A lane: one client of its own bench venue, asked for one order at a time.
 
-Rule 1: a lane has its own port, so that who answers is known, and is asked only while every other lane rests.
+Rule 1: a lane has its own port, so that who answers is known, and is asked only while every other client stands still:
+what a client does while it waits costs the others nothing.
 Rule 2: a tick leaves after a pause in which the client has nothing to do: what is measured includes waking up.
 Rule 3: a lane that trades keeps its requests; whether they were signed by its key is judged after the run.
 """
@@ -11,6 +12,7 @@ from time import perf_counter_ns
 from typing import Any
 
 from streaming.hyperliquid.signing import Signature, SigningError, action_hash, l1_digest, recover_address
+from streaming.sim.bench.child import Child
 from streaming.sim.bench.front import frame_of
 from streaming.sim.bench.market import BenchMarket, Tick, bbo_frame
 from streaming.sim.bench.order import Trader
@@ -56,9 +58,24 @@ class Lane:
         self._is_echo = is_echo
         self._is_kept_fresh = is_kept_fresh
         self._key_of: Callable[[Tick], Key] = echo_key if is_echo else order_key
+        self._child: Child | None = None
         self._waiting: asyncio.Future[None] | None = None
         self._requests: list[Mapping[str, Any]] = []
         self._number = 0
+
+    def served_by(self, child: Child) -> None:
+        """Take note of the process of its client."""
+        self._child = child
+
+    def rest(self) -> None:
+        """Let its client stand still until it wakes."""
+        if self._child is not None:
+            self._child.rest()
+
+    def wake(self) -> None:
+        """Let its client go on."""
+        if self._child is not None:
+            self._child.wake()
 
     async def begin_turn(self) -> None:
         """Make the client ready for the ticks that follow."""

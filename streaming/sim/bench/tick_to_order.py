@@ -94,9 +94,15 @@ async def _turns(lanes: Sequence[Lane], count: int, rate_per_s: float, on_done: 
         end_s = loop.time() + ticks / rate_per_s
         random.shuffle(order)
         for lane in order:
+            lane.rest()
+        for lane in order:
+            lane.wake()
             await lane.begin_turn()
             for _ in range(ticks):
                 await lane.tick()
+            lane.rest()
+        for lane in order:
+            lane.wake()
         done += ticks
         on_done(done)
         await asyncio.sleep(max(0.0, end_s - loop.time()))
