@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -113,6 +114,21 @@ def test_orders_at_another_price_are_counted_wrong_and_are_no_samples() -> None:
 def test_a_child_that_fails_is_told_with_its_last_words() -> None:
     with started("bot", own_client("no_such.py")) as child, pytest.raises(ChildFailed, match=r"bot: .*no_such\.py"):
         child.hear()
+
+
+@pytest.mark.usefixtures("_nothing_left")
+def test_a_child_that_rests_does_nothing_until_it_wakes_and_ends_all_the_same() -> None:
+    program = "import sys\nfor line in sys.stdin: print(line, end='', flush=True)"
+    with started("echo", [sys.executable, "-c", program]) as child:
+        child.say("awake")
+        assert child.hear() == b"awake\n"
+        child.rest()
+        assert os.waitid(os.P_PID, child.pid, os.WSTOPPED) is not None
+        child.say("resting")
+        child.wake()
+        assert child.hear() == b"resting\n"
+        child.rest()
+    assert not child.is_running
 
 
 def test_sigterm_ends_the_bench_and_everything_it_started() -> None:

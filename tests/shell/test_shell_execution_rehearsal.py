@@ -20,9 +20,10 @@ from trading_builders import READY_MS, Desk, a_desk
 from streaming.core.engine import encode_snapshot
 from streaming.core.events import Phase
 from streaming.core.state import EngineState, Latch
+from streaming.core.trading.entries import is_entry_possible
 from streaming.hyperliquid.signing import Signer
 from streaming.shell.clock import SystemClock
-from streaming.shell.execution.rehearsal import Rehearsal, Rehearsals, is_entry_possible
+from streaming.shell.execution.rehearsal import Rehearsal, Rehearsals
 
 if TYPE_CHECKING:
     from streaming.core.trading.effects import ActionDecided

@@ -50,7 +50,7 @@ from live_builders import (
 from loopback_feed import run, websocket_server
 from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
-from shell_parts import a_shell, when
+from shell_parts import FakeClock, a_shell, when
 from trading_builders import a_desk
 from websockets.asyncio.server import ServerConnection
 
@@ -76,6 +76,7 @@ from streaming.core.trading.refusal import RefusalCode
 from streaming.hyperliquid.session import Session, Subscription
 from streaming.shell.clock import SystemClock
 from streaming.shell.control.broadcast import QUEUE_MAX, Broadcast
+from streaming.shell.execution.busy_poll import BusyPoll
 from streaming.shell.execution.rehearsal import Rehearsals
 from streaming.shell.feed.connection import Feed
 from streaming.shell.feed.transport import transport_factory
@@ -272,6 +273,12 @@ def process_journey(tmp_path: Path) -> CollectorRegistry:
         rehearsals.turn_ended(0)
         await rehearsed.wait()
         rehearsals.close()
+        clock = FakeClock()
+        poll = BusyPoll(a_desk().state, poll_ms=10, clock=clock, on_crowded=metrics.busy_poll_crowded.inc)
+        poll.turn_ended(clock.mono_ns())
+        clock.advance(5)
+        await asyncio.sleep(0)
+        poll.close()
         metrics.control_requests.labels("/v1/status", "200").inc()
         broadcast = Broadcast(metrics)
         broadcast.join()

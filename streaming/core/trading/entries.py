@@ -37,6 +37,19 @@ from streaming.core.units import NS_PER_MS
 TRADING_PHASES = (Phase.MICRO, Phase.STEADY, Phase.ROTATE)
 
 
+def is_entry_possible(state: EngineState) -> bool:
+    """Say whether any market may be entered for real as things stand: everything but the gates of the market itself."""
+    control = state.control
+    return (
+        control.is_armed
+        and control.latch is None
+        and control.rotation is not None
+        and not control.rotation.is_expired
+        and control.phase in TRADING_PHASES
+        and state.live.is_ready
+    )
+
+
 def is_real(state: EngineState, coin: str) -> bool:
     """Say whether a signal of this market is traded for real, if it is traded."""
     control = state.control

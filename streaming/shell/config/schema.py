@@ -57,6 +57,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Port of the control API on 127.0.0.1; 0 takes a free one."""
     transport: Literal["picows", "websockets"] = "picows"
     """Websocket client of the market data socket."""
+    busy_poll_ms: Annotated[int, msgspec.Meta(ge=0, le=1_000)] = 10
+    """While an entry is possible, the loop does not sleep for so long after a turn; 0 lets it (docs/bench.md)."""
     rehearsal_interval_ms: Annotated[int, msgspec.Meta(ge=0, le=1_000)] = 1
     """While an entry is possible and no frame comes, the order path is run dry this often; 0 never (docs/bench.md)."""
     journal_segment_bytes_max: Annotated[int, msgspec.Meta(ge=65_536, le=4_294_967_296)] = 67_108_864

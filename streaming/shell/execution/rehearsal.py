@@ -39,7 +39,7 @@ from streaming.core.state import (
 )
 from streaming.core.trading.action_budget import AddressRead
 from streaming.core.trading.effects import ActionDecided
-from streaming.core.trading.entries import TRADING_PHASES
+from streaming.core.trading.entries import is_entry_possible
 from streaming.core.trigger import set_threshold
 from streaming.core.units import NS_PER_MS, NS_PER_S, ONE
 from streaming.hyperliquid.actions import post_frame
@@ -158,19 +158,6 @@ class Rehearsals:
         self._on_done()
         self._done_mono_ns = self._clock.mono_ns()
         self._timer.set(self._interval_ns)
-
-
-def is_entry_possible(state: EngineState) -> bool:
-    """Say whether any market may be entered for real as things stand: everything but the market's own gates."""
-    control = state.control
-    return (
-        control.is_armed
-        and control.latch is None
-        and control.rotation is not None
-        and not control.rotation.is_expired
-        and control.phase in TRADING_PHASES
-        and state.live.is_ready
-    )
 
 
 class _Timer:

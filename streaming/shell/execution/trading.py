@@ -20,6 +20,7 @@ from streaming.core.trading.events import FlattenRequested
 from streaming.shell.clock import Clock
 from streaming.shell.config.schema import Config
 from streaming.shell.execution.agent_watch import AgentWatch
+from streaming.shell.execution.busy_poll import BusyPoll
 from streaming.shell.execution.exchange_client import ExchangeClient
 from streaming.shell.execution.executor import Executor
 from streaming.shell.execution.heartbeat import Heartbeat
@@ -111,6 +112,7 @@ class Trading:
         self._heartbeat: Heartbeat | None = None
         self._agent_watch: AgentWatch | None = None
         self._rehearsals: Rehearsals | None = None
+        self._busy_poll: BusyPoll | None = None
         self._is_flat = asyncio.Event()
         if signing is not None:
             self._executor = Executor(
@@ -141,6 +143,13 @@ class Trading:
                     interval_ms=config.rehearsal_interval_ms,
                     clock=clock,
                     on_done=metrics.rehearsals.inc,
+                )
+            if config.busy_poll_ms:
+                self._busy_poll = BusyPoll(
+                    runtime.state,
+                    poll_ms=config.busy_poll_ms,
+                    clock=clock,
+                    on_crowded=metrics.busy_poll_crowded.inc,
                 )
             runtime.on_turn = self._turn_ended
 
@@ -181,6 +190,8 @@ class Trading:
         """Stop asking and sending; what is left open is for the next start, or for the watchdog."""
         if self._rehearsals is not None:
             self._rehearsals.close()
+        if self._busy_poll is not None:
+            self._busy_poll.close()
         if self._executor is not None:
             await self._executor.close()
         if self._questions is not None:
@@ -197,6 +208,8 @@ class Trading:
             self._heartbeat.beat(mono_ns, seq)
         if self._rehearsals is not None:
             self._rehearsals.turn_ended(mono_ns)
+        if self._busy_poll is not None:
+            self._busy_poll.turn_ended(mono_ns)
         if self._runtime.state.live.is_flattening and _is_flat(self._runtime.state):
             self._is_flat.set()
 

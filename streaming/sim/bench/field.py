@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from streaming.sim.bench.child import own_client, peer_client, started
+from streaming.sim.bench.core import Cores
 from streaming.sim.bench.lane import Lane
 from streaming.sim.bench.market import BenchMarket
 from streaming.sim.bench.order import trader
@@ -49,22 +50,32 @@ async def bench_tick_to_order(plan: Plan, tell: Callable[[str], None]) -> dict[s
         ChildFailed: A client did not start, did not connect, or may not trade.
     """
     markets = [BenchMarket(index) for index in range(plan.market_count)]
+    cores = Cores()
     async with AsyncExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="hip3-bench-")))
-        lanes = [await _client(stack, FLOOR, markets, own_client("tick_bot.py"), "echo", plan)]
-        for name in OURS:
-            if plan.stub:
-                lanes.append(await _client(stack, name, markets, own_client("tick_bot.py"), plan.stub, plan))
-            else:
-                lanes.append(await _sidecar(stack, folder, name, markets, plan))
-        if plan.peers is not None:
-            for name in PEERS:
-                words = peer_client(plan.peers, _ENVIRONMENTS[name], "sdk_bot.py")
-                lanes.append(await _client(stack, name, markets, words, "", plan))
+        with cores.leave_room():
+            lanes = await _join(stack, markets, plan)
         tell(f"tick-to-order: {', '.join(lane.name for lane in lanes)} are connected")
-        await measure(lanes, count=plan.count, warm_up_count=plan.warm_up_count, rate_per_s=plan.rate_per_s, tell=tell)
-    result = result_of(lanes)
-    return result | {"market_count": plan.market_count, "pause_ms": plan.pause_s * 1e3}
+        with cores.measuring():
+            await measure(
+                lanes, count=plan.count, warm_up_count=plan.warm_up_count, rate_per_s=plan.rate_per_s, tell=tell
+            )
+    setting = {"market_count": plan.market_count, "pause_ms": plan.pause_s * 1e3}
+    return result_of(lanes) | setting | {"is_venue_alone": cores.is_venue_alone}
+
+
+async def _join(stack: AsyncExitStack, markets: Sequence[BenchMarket], plan: Plan) -> list[Lane]:
+    folder = Path(stack.enter_context(TemporaryDirectory(prefix="hip3-bench-")))
+    lanes = [await _client(stack, FLOOR, markets, own_client("tick_bot.py"), "echo", plan)]
+    for name in OURS:
+        if plan.stub:
+            lanes.append(await _client(stack, name, markets, own_client("tick_bot.py"), plan.stub, plan))
+        else:
+            lanes.append(await _sidecar(stack, folder, name, markets, plan))
+    if plan.peers is not None:
+        for name in PEERS:
+            words = peer_client(plan.peers, _ENVIRONMENTS[name], "sdk_bot.py")
+            lanes.append(await _client(stack, name, markets, words, "", plan))
+    return lanes
 
 
 async def _client(

@@ -20,6 +20,8 @@ from streaming.sim.bench.pairing import Key, Pairing, echo_key, order_key
 from streaming.sim.bench.venue import BenchVenue
 
 _SETTLING_QUOTES = 30
+_WAKING_S = 0.02
+"""Longer than anything a client does of its own accord after a frame."""
 
 
 class Lane:
@@ -78,10 +80,17 @@ class Lane:
             self._child.wake()
 
     async def begin_turn(self) -> None:
-        """Make the client ready for the ticks that follow."""
+        """Wake the client, for long enough that it is where it would be had it never rested."""
+        self.wake()
+        await asyncio.sleep(_WAKING_S)
         if self._is_kept_fresh:
             self.venue.publish(self.venue.quiet(self.venue.markets))
             await asyncio.sleep(self._pause_s)
+
+    async def end_turn(self) -> None:
+        """Let the client finish what it does after a tick, then rest."""
+        await asyncio.sleep(_WAKING_S)
+        self.rest()
 
     async def settle(self) -> None:
         """Show quotes until a client that compares a spread with its own history has one."""
@@ -101,11 +110,11 @@ class Lane:
             self.venue.publish(self.venue.quiet((market,)))
         await asyncio.sleep(self._pause_s)
         frame = frame_of(bbo_frame(tick.coin, self.venue.now_ms(), tick.bid_px, tick.ask_px))
-        self._waiting = asyncio.get_running_loop().create_future()
-        self.pairing.sent(key, perf_counter_ns())
-        self.venue.publish(frame)
+        loop = asyncio.get_running_loop()
+        self._waiting = loop.create_future()
         try:
             async with asyncio.timeout(self._answer_s):
+                loop.call_soon(self._send, key, frame)  # the last of this turn: nothing of ours runs beside the client
                 await self._waiting
         except TimeoutError:
             self.pairing.gave_up(key)
@@ -117,6 +126,10 @@ class Lane:
         if not self._signer:
             return 0
         return sum(not is_signed_by(request, self._signer) for request in self._requests)
+
+    def _send(self, key: Key, frame: bytes) -> None:
+        self.pairing.sent(key, perf_counter_ns())
+        self.venue.publish(frame)
 
     def _answered(self, answer: Mapping[str, Any], stamp_ns: int) -> None:
         if self.pairing.answered(answer, stamp_ns) and self._waiting is not None and not self._waiting.done():

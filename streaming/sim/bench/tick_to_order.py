@@ -96,11 +96,10 @@ async def _turns(lanes: Sequence[Lane], count: int, rate_per_s: float, on_done: 
         for lane in order:
             lane.rest()
         for lane in order:
-            lane.wake()
             await lane.begin_turn()
             for _ in range(ticks):
                 await lane.tick()
-            lane.rest()
+            await lane.end_turn()
         for lane in order:
             lane.wake()
         done += ticks
