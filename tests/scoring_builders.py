@@ -93,7 +93,7 @@ def a_truth(
     """A market whose policy `POLICY` earns `bps` at 200 ms, `late_bps` at 500 ms."""
     late = bps if late_bps is None else late_bps
     figures = figures_of({(POLICY, 200): bps, (POLICY, 500): late}, fills=fills)
-    return Truth(coin=coin, label=label, true=figures, shown=figures)
+    return Truth(coin=coin, label=label, true=figures, shown=figures, anytime=figures)
 
 
 def an_outcome(
@@ -118,7 +118,8 @@ def an_outcome(
         theta_bps=theta_bps,
         ci_lower_bps=theta_bps - half_bps,
         ci_upper_bps=theta_bps + half_bps,
-        se_bps=half_bps / 2.0,
+        se_bps=half_bps / 1.96,
+        df=1e6,
         test_policies=[place] * 10,
         test_fills=[10.0] * 10,
         modelled_fill_ratio=fill_ratio,

@@ -4,7 +4,8 @@ Rule 1: a day is judged on its own rows and the last state of the day before; ma
 So what is written depends on those two landings only, whenever it is written (F-97).
 Rule 2: a window is calendar days: one without data counts as a day on which nothing was decided.
 Rule 3: every market watched in the window is in every table of the window, with or without decisions.
-Rule 4: re-approval reads the standings of the newest day before, so days are judged in order.
+Rule 4: what is decided counts tradable hours only (`evidence/sessions.py`); the tables of a day have all hours.
+Rule 5: re-approval reads the standings of the newest day before, so days are judged in order.
 """
 
 from collections.abc import Iterable
@@ -22,6 +23,7 @@ from hip3_platform.analytics.evidence.markouts import markouts_of
 from hip3_platform.analytics.evidence.monitor import Standing, reapprove
 from hip3_platform.analytics.evidence.probe_pairs import probes_of
 from hip3_platform.analytics.evidence.reading import read_market_day
+from hip3_platform.analytics.evidence.sessions import in_tradable_hours
 from hip3_platform.analytics.evidence.tables import (
     APPROVALS,
     BASIS,
@@ -33,7 +35,7 @@ from hip3_platform.analytics.evidence.tables import (
     VERDICTS,
     WINDOW_DAYS,
 )
-from hip3_platform.analytics.evidence.verdict import ALL_SESSIONS, VerdictRule, verdicts_of
+from hip3_platform.analytics.evidence.verdict import VerdictRule, deciding, verdicts_of
 from hip3_platform.analytics.evidence.walk_forward import OriginFamily
 from hip3_platform.analytics.frames import markets_of, read_market
 from hip3_platform.analytics.gold import DAILY_METRICS, Written, window_days
@@ -152,12 +154,11 @@ def _evidence(root: Path, venue: str, day: str, rule: EvidenceRule) -> dict[str,
     days = window_days(day, WINDOW_DAYS)
     by_market = dict(read_window(root, POLICY_HOURS, venue, days).group_by("coin"))
     verdicts = pl.read_parquet(gold_path(root, table=VERDICTS, venue=venue, day=day))
-    whole = verdicts.filter(pl.col("session") == ALL_SESSIONS)
-    said = dict(whole.select("coin", "verdict").iter_rows())
+    said = deciding(verdicts)
     nothing = pl.DataFrame(schema=sums.SCHEMA)
     return {
         coin: MarketEvidence(
-            sums=sums.from_frame(by_market.get((coin,), nothing), days),
+            sums=in_tradable_hours(sums.from_frame(by_market.get((coin,), nothing), days), coin),
             verdict=said[coin],
             probes=probes_of(root, venue, days, coin, rule.latency_ms),
         )

@@ -8,7 +8,7 @@ Rule 3: funding is left out of the score: a position of seconds pays it once in 
 a basis point. What was really paid is in gold/daily_execution.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +18,7 @@ import polars as pl
 
 from hip3_platform.analytics.bronze import NO_MARKET
 from hip3_platform.analytics.evidence.fill_rows import SCHEMA as FILL_SCHEMA
+from hip3_platform.analytics.evidence.sessions import tradable_rows
 from hip3_platform.analytics.evidence.tables import APPROVALS, POLICY_FILLS, STANDINGS
 from hip3_platform.analytics.frames import markets_of, read_market
 from hip3_platform.analytics.gold import DAILY_METRICS, INCIDENTS, MARKET_RANKING, Written, judged_days, window_days
@@ -97,8 +98,11 @@ def write_ranking(root: Path, venue: str, day: str, rules: RankingRules) -> Writ
     return Written(frame, path, write_frame(path, frame))
 
 
-def policy_fills(root: Path, venue: str, day: str, days: Iterable[str]) -> pl.DataFrame:
-    """Return the modelled fills of every market's final policy of `day` (columns of `capacity.FILLS`) over `days`."""
+def policy_fills(root: Path, venue: str, day: str, days: Sequence[str]) -> pl.DataFrame:
+    """Return the modelled fills of every market's final policy of `day` (columns of `capacity.FILLS`) over `days`.
+
+    Those of tradable hours: a dollar of another hour is nobody's.
+    """
     keys = ("coin", "threshold_bps", "origin", "horizon_s", "latency_ms")
     chosen = read_window(root, APPROVALS, venue, (day,), list(keys)).filter(pl.col("threshold_bps").is_not_null())
     paths = [gold_path(root, table=POLICY_FILLS, venue=venue, day=each) for each in days]
@@ -107,7 +111,8 @@ def policy_fills(root: Path, venue: str, day: str, days: Iterable[str]) -> pl.Da
     kinds = {name: FILL_SCHEMA[name] for name in ("threshold_bps", "horizon_s", "latency_ms")}
     typed = chosen.with_columns(pl.col(name).cast(kind) for name, kind in kinds.items())
     matched = rows.join(typed.lazy(), on=["coin", *kinds], how="inner")
-    taken = matched.filter(pl.col("is_oracle_led") | (pl.col("origin") == "any"))
+    of_policy = matched.filter(pl.col("is_oracle_led") | (pl.col("origin") == "any"))
+    taken = tradable_rows(of_policy, chosen["coin"], days)
     return taken.with_columns(funding_bps=pl.lit(0.0)).select(list(FILLS)).collect()
 
 

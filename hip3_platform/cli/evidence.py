@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     score.add_argument("--universes", type=int, default=30, metavar="N", help="universes of 14 days (30)")
     score.add_argument("--seed", type=int, default=7, help="markets, plans and noise follow from it (7)")
     score.add_argument("--scenario", default="universe", help="name or file of the scenario (universe)")
-    score.add_argument("--truth-days", type=int, help="days of truth a market; a multiple of 14 (98)")
+    score.add_argument("--truth-days", type=int, help="days of truth a market; a multiple of 10 (100)")
     score.add_argument("--keep", default="", metavar="DIR", help="keep truths there; what fits is not computed again")
     score.add_argument("--tables", metavar="DIR", help="score universes brought as tables with a truth file instead")
     score.add_argument("--workers", type=int, default=2, help="processes (2)")
@@ -48,23 +48,22 @@ def run(args: argparse.Namespace) -> int:
 def _scored(args: argparse.Namespace) -> dict[str, Any]:
     from pathlib import Path
 
-    from hip3_platform.scoring.plans import WINDOW_DAYS
     from hip3_platform.scoring.progress import shown_progress
     from hip3_platform.scoring.score import Request, score, score_tables
-    from hip3_platform.scoring.truth import TRUTH_DAYS
+    from hip3_platform.scoring.truth import TEST_DAYS, TRUTH_DAYS
 
     workers = _within("--workers", args.workers, 1, WORKERS_MAX)
     with shown_progress() as shown:
         if args.tables is not None:
             return score_tables(Path(args.tables).expanduser(), workers, shown)
         truth_days = TRUTH_DAYS if args.truth_days is None else args.truth_days
-        if truth_days % WINDOW_DAYS:
-            raise _refused("--truth-days", f"a multiple of {WINDOW_DAYS}", truth_days)
+        if truth_days % TEST_DAYS:
+            raise _refused("--truth-days", f"a multiple of {TEST_DAYS}", truth_days)
         request = Request(
             universes=_within("--universes", args.universes, 1, UNIVERSES_MAX),
             seed=args.seed,
             scenario=args.scenario,
-            truth_days=_within("--truth-days", truth_days, WINDOW_DAYS, TRUTH_DAYS_MAX),
+            truth_days=_within("--truth-days", truth_days, TEST_DAYS, TRUTH_DAYS_MAX),
             workers=workers,
             keep=args.keep,
         )

@@ -231,7 +231,7 @@ class Loop:
         out = plan.warehouse / "truth.json"
         words = (
             *HIP3, "venue", "truth", "--scenario", HISTORY_SCENARIO, "--seed", str(plan.seed), "--from", first,
-            "--window", str(plan.days), "--days", str(TRUTH_DAYS), "--out", str(out),
+            "--window", str(plan.days), "--days", str(TRUTH_DAYS), "--hours", "tradable", "--out", str(out),
         )  # fmt: skip
         child = children.start("truth", words, env=plan.environment(), cwd=plan.root, is_task=True)
         if code := child.process.wait():

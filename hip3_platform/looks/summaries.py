@@ -9,6 +9,7 @@ import polars as pl
 
 from hip3_platform.analytics.evidence.estimate import estimate
 from hip3_platform.analytics.evidence.family import HORIZONS_S, LATENCIES_MS, ORIGINS, THRESHOLDS_BPS, Policy
+from hip3_platform.analytics.evidence.sessions import in_tradable_hours
 from hip3_platform.analytics.evidence.sums import from_frame
 from hip3_platform.looks.figures import Bounded
 
@@ -77,12 +78,13 @@ def decay_of(basis: pl.DataFrame) -> pl.DataFrame:
 
 
 def threshold_bounds(
-    policy_hours: pl.DataFrame, days: Iterable[str], policy: Policy, latency_ms: int
+    policy_hours: pl.DataFrame, coin: str, days: Iterable[str], policy: Policy, latency_ms: int
 ) -> dict[int, Bounded]:
-    """Return what each threshold earned a fill over a window, with 95 % t intervals by day clusters.
+    """Return what each threshold earned a fill in tradable hours of a window, with 95 % t intervals by day clusters.
 
     Args:
-        policy_hours: Rows of gold/policy_hours of one market.
+        policy_hours: Rows of gold/policy_hours of the market.
+        coin: Market.
         days: The window.
         policy: Whose origin and horizon are kept.
         latency_ms: Assumed latency, on the grid.
@@ -91,7 +93,7 @@ def threshold_bounds(
         Threshold in bps → fills, low, mean, high; None where nothing can be said. Every threshold is looked at on all
         days: in sample.
     """
-    sums = from_frame(policy_hours, days)
+    sums = in_tradable_hours(from_frame(policy_hours, days), coin)
     origin, horizon = ORIGINS.index(policy.origin), HORIZONS_S.index(policy.horizon_s)
     latency = LATENCIES_MS.index(latency_ms)
     net = sums.net_bps[:, :, :, origin, latency, horizon].sum(axis=1)

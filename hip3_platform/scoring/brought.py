@@ -33,7 +33,7 @@ from hip3_platform.analytics.landing import read_landing
 from hip3_platform.scoring.universe import VENUE, Found, MarketPath, found_of
 from streaming.contracts.paths import day_begin_ns
 from streaming.core.errors import ConfigError
-from streaming.sim.markets.truth import TruthFile, read_truth
+from streaming.sim.markets.truth import Hours, TruthFile, read_truth
 
 TRUTH = "truth.json"
 _SPEC_COLUMNS = ("spec_version", "taker_fee_bps", "is_delisted")
@@ -48,6 +48,8 @@ class TablesTask(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     days: tuple[str, ...]
     coins: tuple[str, ...]
     shifts_bps: dict[str, float | None]
+    hours: Hours
+    """Whose decisions the truth is about."""
 
 
 def universes_in(folder: Path) -> list[Path]:
@@ -92,7 +94,7 @@ def work_tables(task: TablesTask, on_day: Callable[[], None]) -> Found:
 
 
 def _work(task: TablesTask, tables: "_Tables", on_day: Callable[[], None]) -> Found:
-    paths = {coin: MarketPath(coin, tables.specs) for coin in task.coins}
+    paths = {coin: MarketPath(coin, tables.specs, task.hours) for coin in task.coins}
     tails: dict[str, Feed] = {}
     feeds = tables.day(task.days[0])
     for at, day in enumerate(task.days):

@@ -1,14 +1,15 @@
 """Decisions against truth: what the evidence path is worth, in ratios with their counts and intervals.
 
-Rule 1: a false discovery is an approved market whose final policy truly earns 0 or less a fill, hidden rules in.
+Rule 1: a false discovery is an approved market whose final policy truly earns 0 or less a fill, hidden rules in; one
+that is delisted when the window ends is a false discovery if approved, and nothing that must be found.
 Rule 2: `fdr` counts what is approved after probes, latency-fragile markets in; `fdr_latency` holds the same decisions
 against the truth at a latency 300 ms worse and leaves latency-fragile ones out, for they may not trade beyond micro.
 Rule 3: power is of markets, by the best policy with 10 fills a day: whether the market is approved after probes.
 Rule 4: an interval is held against what its test stream is truly worth, hidden rules out: the means of the policies of
-its days over the window, weighted with its fills. It is widened by the error of that mean, which is small; figures
-without it stand beside.
+its days, weighted with its fills. It is that of the difference of two estimates (Welch), for the truth has an error
+of its own; figures without it stand beside.
 Rule 5: the predecessor's policy is the tested one whose threshold is nearest below its own, of any origin, 5 s. A
-tradeable market is a false discovery when that policy truly earns 0 or less.
+tradeable market is a false discovery when that policy truly earns 0 or less, at all hours: it had no calendar.
 Rule 6: no figure without data: None, and a bar that asks for it is not reached.
 """
 
@@ -18,8 +19,10 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from scipy.special import stdtrit
 from statsmodels.stats.proportion import proportion_confint
 
+from hip3_platform.analytics.evidence.estimate import INTERVAL_LEVEL
 from hip3_platform.analytics.evidence.family import THRESHOLDS_BPS, Policy, stressed_latency_ms
 from hip3_platform.analytics.evidence.probes import MODELLED_FILLS_MIN, judge_probes
 from hip3_platform.scoring.truth import Best, Truth
@@ -82,8 +85,18 @@ class Judged:
 
     @property
     def has_edge(self) -> bool:
-        """Whether its best policy truly earns what must be found."""
-        return self.best is not None and self.best.mean_bps >= EDGE_BPS
+        """Whether its best policy truly earns what must be found, and still can."""
+        return self.truth.is_listed and self.best is not None and self.best.mean_bps >= EDGE_BPS
+
+    @property
+    def is_false(self) -> bool:
+        """Whether nothing is to be earned by its final policy, at the assumed latency."""
+        return not self.truth.is_listed or _is_nothing(self.true_bps)
+
+    @property
+    def is_false_late(self) -> bool:
+        """The same at the latency 300 ms worse."""
+        return not self.truth.is_listed or _is_nothing(self.true_late_bps)
 
 
 def judge(found: Found, universe: int, truths: Truths) -> list[Judged]:
@@ -142,12 +155,12 @@ def figures(founds: Sequence[Found], truths: Sequence[Truths]) -> dict[str, Any]
     approved = [each for each in markets if each.is_approved]
     firm = [each for each in approved if not each.is_fragile]
     counts = {
-        "fdr": ratio(_is_false(each.true_bps) for each in approved),
-        "fdr_without_probes": ratio(_is_false(each.true_bps) for each in markets if each.outcome.is_approved),
+        "fdr": ratio(each.is_false for each in approved),
+        "fdr_without_probes": ratio(each.is_false for each in markets if each.outcome.is_approved),
         "fdr_boundary": ratio(bool(found.boundary) for found in founds),
-        "fdr_latency": ratio(_is_false(each.true_late_bps) for each in firm),
-        "fdr_latency_with_fragile": ratio(_is_false(each.true_late_bps) for each in approved),
-        "probe_fdr": ratio(_is_false(each.true_bps) for each in firm),
+        "fdr_latency": ratio(each.is_false_late for each in firm),
+        "fdr_latency_with_fragile": ratio(each.is_false_late for each in approved),
+        "probe_fdr": ratio(each.is_false for each in firm),
         "power": ratio(each.is_approved for each in markets if each.has_edge),
         "power_often": ratio(each.is_approved for each in markets if each.has_edge and _is_often(each.best)),
         "power_firm": ratio(each.is_approved and not each.is_fragile for each in markets if each.has_edge),
@@ -178,7 +191,7 @@ def figures(founds: Sequence[Found], truths: Sequence[Truths]) -> dict[str, Any]
     }
 
 
-def _is_false(true_bps: float | None) -> bool:
+def _is_nothing(true_bps: float | None) -> bool:
     return true_bps is None or true_bps <= 0.0
 
 
@@ -190,11 +203,11 @@ def _coverage(markets: Sequence[Judged]) -> dict[str, Any]:
     seen = []
     for each in markets:
         outcome = each.outcome
-        if each.stream is not None and outcome.theta_bps is not None and outcome.ci_upper_bps is not None:
+        if each.stream is not None and outcome.theta_bps is not None and outcome.se_bps is not None:
             true_bps, error_bps = each.stream
-            half = outcome.ci_upper_bps - outcome.theta_bps
-            widened = half * float(np.hypot(1.0, error_bps / outcome.se_bps)) if outcome.se_bps else half
-            seen.append((outcome.theta_bps - true_bps, half, widened))
+            df = outcome.df or 0.0
+            halves = (_half_bps(outcome.se_bps, df, error) for error in (0.0, error_bps))
+            seen.append((outcome.theta_bps - true_bps, *halves))
     inside = ratio(abs(off) <= widened for off, _, widened in seen)
     return {
         "coverage": inside["value"],
@@ -207,6 +220,18 @@ def _coverage(markets: Sequence[Judged]) -> dict[str, Any]:
         },
         "bias_bps": _round(float(np.mean([off for off, _, _ in seen]))) if seen else None,
     }
+
+
+def _half_bps(se_bps: float, df: float, error_bps: float) -> float:
+    """Half of the 95 % interval for estimate - truth when the truth has an error of its own.
+
+    Student's t with the degrees of freedom of Welch and Satterthwaite; those of the truth, near 100, count as many.
+    """
+    if not se_bps:
+        return 0.0
+    ratio_of_errors = error_bps / se_bps
+    t = -float(stdtrit(df * (1.0 + ratio_of_errors**2) ** 2, (1.0 - INTERVAL_LEVEL) / 2.0))
+    return t * float(np.hypot(se_bps, error_bps))
 
 
 def _table(
@@ -227,11 +252,11 @@ def _predecessor(markets: Sequence[Judged], claim_of: Callable[[Outcome], Claim]
     errors = []
     true = []
     for each, claim in tradeable:
-        mean = each.truth.mean_bps(_nearest(claim.raw_threshold_bps or 0), LATENCY_MS)
+        mean = each.truth.anytime_mean_bps(_nearest(claim.raw_threshold_bps or 0), LATENCY_MS)
         true.append(mean)
         if mean is not None and claim.claimed_bps is not None:
             errors.append(claim.claimed_bps - mean)
-    false = ratio(_is_false(mean) for mean in true)
+    false = ratio(_is_nothing(mean) for mean in true)
     nothing = ratio(not _has_positive(each.truth) for each, _ in tradeable)
     power = ratio(claim_of(each.outcome).is_tradeable for each in markets if each.has_edge)
     return {
@@ -244,7 +269,7 @@ def _predecessor(markets: Sequence[Judged], claim_of: Callable[[Outcome], Claim]
 
 
 def _has_positive(truth: Truth) -> bool:
-    best = truth.best(LATENCY_MS, PREDECESSOR_FILLS_PER_DAY)
+    best = truth.anytime_best(LATENCY_MS, PREDECESSOR_FILLS_PER_DAY)
     return best is not None and best.mean_bps > 0.0
 
 
@@ -265,7 +290,7 @@ def _verdicts(markets: Sequence[Judged]) -> dict[str, Any]:
     return {
         "agreement": ratio(each.outcome.verdict in _LABEL_VERDICTS[Label(each.truth.label)] for each in judged),
         "vetoed_though_proved": len(vetoed),
-        "of_these_false": sum(_is_false(each.true_bps) for each in vetoed),
+        "of_these_false": sum(each.is_false for each in vetoed),
         "power_without_veto": ratio(each.outcome.is_proved for each in markets if each.has_edge),
         "by_label": table,
     }
@@ -285,7 +310,7 @@ def _label(markets: Sequence[Judged]) -> dict[str, Any]:
         "insufficient": sum(each.outcome.state == "insufficient" for each in markets),
         "approved_without_probes": sum(each.outcome.is_approved for each in markets),
         "approved": len(approved),
-        "false": sum(_is_false(each.true_bps) for each in approved),
+        "false": sum(each.is_false for each in approved),
         "with_edge": len(edged),
         "with_edge_approved": sum(each.is_approved for each in edged),
         "coverage": coverage["coverage"],

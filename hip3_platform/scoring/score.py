@@ -17,7 +17,7 @@ from hip3_platform.scoring.bars import bars_of
 from hip3_platform.scoring.brought import TablesTask, days_of, folder_name, truth_in, universes_in
 from hip3_platform.scoring.figures import Truths, figures
 from hip3_platform.scoring.plans import WINDOW_DAYS, Draw, Plan, coins_of, draws_of, scenario_of
-from hip3_platform.scoring.truth import TRUTH_DAYS, Sheet, SheetFile, Truth
+from hip3_platform.scoring.truth import TRUTH_DAYS, Sheet, SheetFile, Truth, is_listed_after
 from hip3_platform.scoring.universe import LATENCY_MS, VENUE, Found, UniverseTask
 from hip3_platform.scoring.workers import TruthTask, Workers
 from streaming.core.errors import StoreError
@@ -88,7 +88,13 @@ def score_tables(folder: Path, workers_count: int, shown: Shown) -> dict[str, An
     files = [truth_in(each) for each in folders]
     truths = [{market.coin: Truth.of_file(market) for market in file.markets} for file in files]
     tasks = [
-        TablesTask(folder=str(each), days=days_of(file), coins=tuple(of_universe), shifts_bps=_shifts(of_universe))
+        TablesTask(
+            folder=str(each),
+            days=days_of(file),
+            coins=tuple(of_universe),
+            shifts_bps=_shifts(of_universe),
+            hours=file.hours,
+        )
         for each, file, of_universe in zip(folders, files, truths, strict=True)
     ]
     shown.stage("tables", sum(len(task.days) * len(task.coins) for task in tasks))
@@ -127,7 +133,10 @@ def _truths(request: Request, plans: Sequence[Plan], workers: Workers, shown: Sh
         if known[plan] is None:
             known[plan] = [sheets[at] for at, task in enumerate(tasks) if task.plan == plan]
             _keep(request, plan, known[plan] or [])
-    return {plan: {sheet.coin: Truth.of(sheet) for sheet in known[plan] or []} for plan in plans}
+    return {
+        plan: {sheet.coin: Truth.of(sheet, is_listed=is_listed_after(plan, sheet.coin)) for sheet in known[plan] or []}
+        for plan in plans
+    }
 
 
 def _universes(draws: Sequence[Draw], truths: dict[Plan, Truths], workers: Workers, shown: Shown) -> list[Found]:
@@ -149,7 +158,7 @@ def _path(request: Request, plan: Plan) -> Path | None:
     if not request.keep:
         return None
     kind = "-heavy" if plan.is_heavy else ""
-    return Path(request.keep) / f"{scenario_of(plan).name}-s{plan.seed}-{request.truth_days}d{kind}.json"
+    return Path(request.keep) / f"{scenario_of(plan).name}-s{plan.seed}-{request.truth_days}-test-days{kind}.json"
 
 
 def _fingerprint(plan: Plan) -> str:

@@ -18,6 +18,7 @@ from hip3_platform.analytics.evidence.approval import Approval, MarketEvidence, 
 from hip3_platform.analytics.evidence.basis import GAP_SCHEMA, SCHEMA, basis_of, gaps_of
 from hip3_platform.analytics.evidence.columns import Feed, Specs, head_of, market_day, tail_of
 from hip3_platform.analytics.evidence.family import LATENCIES_MS, POLICIES, HourSums, Policy
+from hip3_platform.analytics.evidence.sessions import in_tradable_hours
 from hip3_platform.analytics.evidence.shrinkage import (
     ShrinkageSums,
     ShrinkageVerdict,
@@ -25,10 +26,11 @@ from hip3_platform.analytics.evidence.shrinkage import (
     shrinkage_verdict,
 )
 from hip3_platform.analytics.evidence.sums import day_sums
-from hip3_platform.analytics.evidence.verdict import Verdict, VerdictRule, verdicts_of
+from hip3_platform.analytics.evidence.verdict import ALL_SESSIONS, Verdict, VerdictRule, deciding, verdicts_of
 from hip3_platform.analytics.evidence.walk_forward import choices, walk
 from hip3_platform.scoring.days import UniverseTables
 from hip3_platform.scoring.plans import Draw, coins_of
+from streaming.sim.markets.truth import Hours
 
 VENUE = "sim"
 LATENCY_MS = 200
@@ -78,6 +80,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     ci_lower_bps: float | None
     ci_upper_bps: float | None
     se_bps: float | None
+    df: float | None
     test_policies: list[int | None]
     """Of each test day."""
     test_fills: list[float]
@@ -133,9 +136,10 @@ class MarketWindow:
 class MarketPath:
     """Takes the days of one market in turn."""
 
-    def __init__(self, coin: str, specs: Specs) -> None:
-        """Begin before the first day."""
+    def __init__(self, coin: str, specs: Specs, hours: Hours) -> None:
+        """Begin before the first day; decisions of `hours` count."""
         self._coin = coin
+        self._hours: Hours = hours
         self._specs = specs
         self._sums: list[HourSums] = []
         self._shrinkage: list[ShrinkageSums] = []
@@ -162,9 +166,12 @@ class MarketPath:
     def end(self) -> MarketWindow:
         """Return what the days amount to."""
         rows = verdicts_of(pl.concat(self._basis), pl.concat(self._gaps), (self._coin,), VerdictRule())
+        sums, said = HourSums.joined(tuple(self._sums)), rows.filter(pl.col("session") == ALL_SESSIONS)
+        if self._hours == "tradable":
+            sums, said = in_tradable_hours(sums, self._coin), rows
         return MarketWindow(
-            sums=HourSums.joined(tuple(self._sums)),
-            verdict=rows["verdict"][0],
+            sums=sums,
+            verdict=deciding(said)[self._coin],
             shrinkage=tuple(self._shrinkage),
             row_count=self._row_count,
             day_count=self._day_count,
@@ -177,7 +184,7 @@ def work_universe(task: UniverseTask, on_day: Callable[[], None]) -> Found:
     days = task.draw.plan.days
     windows = {}
     for coin in coins_of(task.draw.plan):
-        path = MarketPath(coin, tables.specs)
+        path = MarketPath(coin, tables.specs, "tradable")
         for day, before, feed, after in neighboured(days, tables.feeds(coin)):
             path.add(day, feed, before, after)
             on_day()
@@ -251,6 +258,7 @@ def _outcome(row: Approval, window: MarketWindow, *, is_proved: bool) -> Outcome
         ci_lower_bps=row.test.ci_lower_bps,
         ci_upper_bps=row.test.ci_upper_bps,
         se_bps=row.test.se_bps,
+        df=row.test.df,
         test_policies=[None if policy is None else POLICIES.index(policy) for policy in found.test_policies],
         test_fills=found.test_fills.tolist(),
         modelled_fill_ratio=_fill_ratio(sums, row.policy),

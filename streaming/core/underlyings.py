@@ -8,7 +8,7 @@ Rule 3: a name whose exchange keeps hours that no kind has (Seoul, Tokyo, Hong K
 not known: what the calendar says about it may be wrong either way.
 """
 
-from streaming.core.calendar import SessionKind
+from streaming.core.calendar import SessionKind, is_hour_open
 
 _NAMES = {
     SessionKind.EQUITY: """
@@ -52,6 +52,11 @@ def session_kind_of(coin: str) -> SessionKind:
     """
     dex, _, name = coin.rpartition(":")
     return _KINDS.get(name, SessionKind.EQUITY) if dex else SessionKind.CRYPTO
+
+
+def is_known_closed(coin: str, utc_hour: int) -> bool:
+    """Tell whether the market of the underlying is known to be closed in an hour of UTC, counted since 1970."""
+    return is_known(coin) and not is_hour_open(session_kind_of(coin), utc_hour)
 
 
 def is_known(coin: str) -> bool:

@@ -130,6 +130,16 @@ def test_pulled_quotes_fill_seldom_though_the_columns_show_an_edge() -> None:
     assert seen.mean_bps()[(*place, 2)] > 3.0
 
 
+@pytest.mark.parametrize(("day", "is_open"), [("2026-06-17", True), ("2026-06-20", False)])
+def test_tradable_hours_are_all_of_a_wednesday_and_none_of_a_saturday(day: str, is_open: bool) -> None:
+    generator = Generator(7, DEMO)
+    at_all_hours = day_sums(generator, "xyz:INTC", hour_of(day))
+    found = day_sums(generator, "xyz:INTC", hour_of(day), "tradable")
+    assert at_all_hours.decisions.sum() > 0
+    assert found.decisions.sum() == (at_all_hours.decisions.sum() if is_open else 0)
+    np.testing.assert_allclose(found.net_bps, at_all_hours.net_bps if is_open else 0.0)
+
+
 def arguments(*texts: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     add_truth_arguments(parser)
@@ -150,6 +160,9 @@ def test_run_truth_out_holds_the_answer_and_is_not_computed_twice(
     assert out.stat().st_mtime_ns == before
     assert run_truth(arguments("--out", str(out), "--seed", "8")) == 0
     assert read_truth(out).seed == 8
+    assert read_truth(out).hours == "all"
+    assert run_truth(arguments("--out", str(out), "--seed", "8", "--hours", "tradable")) == 0
+    assert read_truth(out).hours == "tradable"
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ NOISE: Verdict = "noise"
 TOXIC: Verdict = "toxic"
 INSUFFICIENT: Verdict = "insufficient"
 UNCLEAR: Verdict = "unclear"
-ALL_SESSIONS = "all"
+ALL_SESSIONS, OPEN = "all", "open"
 OLD_QUOTE_MS = 10_000.0
 GAP_LAG_S = 60.0
 
@@ -131,6 +131,20 @@ def verdicts_of(basis: pl.DataFrame, gaps: pl.DataFrame, markets: tuple[str, ...
             rows.append(_row(coin, session, mine.filter(of_session), own_gaps.filter(of_session), rule))
     schema = {name: kind for name, kind in SCHEMA.items() if name not in {"venue", "day"}}
     return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def deciding(verdicts: pl.DataFrame) -> dict[str, Verdict]:
+    """Return market → the verdict that may veto it.
+
+    That of the open session of its underlying, as entries are made then; that of all hours where the session is not
+    known, or too few decisions were made in it. What explains a weekend does not explain a week.
+
+    Args:
+        verdicts: Rows with the columns of `SCHEMA`, at least coin, session and verdict.
+    """
+    found: dict[str, Verdict] = dict(verdicts.filter(pl.col("session") == ALL_SESSIONS)["coin", "verdict"].iter_rows())
+    known = (pl.col("session") == OPEN) & (pl.col("verdict") != INSUFFICIENT)
+    return found | dict(verdicts.filter(known)["coin", "verdict"].iter_rows())
 
 
 def _row(coin: str, session: str, basis: pl.DataFrame, gaps: pl.DataFrame, rule: VerdictRule) -> dict[str, Any]:

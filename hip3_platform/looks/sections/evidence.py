@@ -162,7 +162,7 @@ def threshold_figures(files: Files, best: pl.DataFrame) -> tuple[list[Figure], l
 
 def _market_thresholds(row: dict[str, Any], hours: pl.DataFrame, files: Files) -> tuple[Figure, list[dict[str, Any]]]:
     policy, latency_ms = policy_of(row), int(row["latency_ms"])
-    found = threshold_bounds(hours, files.window, policy, latency_ms)
+    found = threshold_bounds(hours, row["coin"], files.window, policy, latency_ms)
     stream = (row["test_fills"], row["test_ci_lower_bps"], row["test_theta_bps"], row["test_ci_upper_bps"])
     title = f"{row['coin']}: {policy.origin}, {policy.horizon_s} s, {latency_ms} ms ({files.venue})"
     figure = figures.threshold_bounds(found, policy.threshold_bps, stream, title)

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from hip3_platform.analytics.evidence.columns import MissingSpecError
 from hip3_platform.analytics.evidence.family import Policy
 from hip3_platform.analytics.evidence.reading import read_market_day
+from hip3_platform.analytics.evidence.sessions import tradable_rows
 from hip3_platform.analytics.evidence.shrinkage import shrinkage_sums, shrinkage_verdict
 from hip3_platform.analytics.evidence.tables import APPROVALS, POLICY_FILLS, POLICY_HOURS
 from hip3_platform.analytics.gold import MARKOUTS
@@ -131,7 +132,7 @@ def edges(files: Files) -> Section:
         missing.append(files.missing_window(POLICY_FILLS))
     else:
         best = best_markets(approved, BEST_MAX)
-        had = promised_and_had(fills, best)
+        had = promised_and_had(tradable_rows(fills, best["coin"], files.window), best)
         pictures.append(figures.edge_distribution(had, files.venue, of="modelled fills", had="net"))
         if had.height:
             tables.append(Table.of(_edge_rows(had), _EDGES, "Modelled fills by the policy for tomorrow, in sample"))

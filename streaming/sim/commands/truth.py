@@ -29,6 +29,9 @@ def add_truth_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--days", type=int, default=100, help="independent days to simulate, per market (100)")
     parser.add_argument("--from", dest="first", metavar="DAY", default="2026-06-15", help="first date (2026-06-15)")
     parser.add_argument("--window", type=int, default=14, help="dates from there on, simulated in turn (14)")
+    parser.add_argument(
+        "--hours", choices=("all", "tradable"), default="all", help="hours that decide; docs/truth.md (all)"
+    )
     parser.add_argument("--coin", action="append", default=[], help="only this market; may be repeated")
     parser.add_argument("--workers", type=int, default=2, help="processes (2)")
     parser.add_argument("--out", metavar="FILE", help="write the truth file; what it already holds is not done again")
@@ -71,6 +74,8 @@ def run_truth(args: argparse.Namespace) -> int:
 
 
 def _job(args: argparse.Namespace) -> "Job":
+    import msgspec
+
     from streaming.sim.markets.truth_days import Job, coins_of
     from streaming.sim.scenario.load import load_scenario
 
@@ -91,18 +96,12 @@ def _job(args: argparse.Namespace) -> "Job":
         window_days=args.window,
         days=args.days,
         coins=tuple(args.coin),
+        hours=args.hours,
     )
     for coin in args.coin:
         if coin not in scenario.universe.by_coin:
             raise ConfigError(f"--coin: expected a market of {scenario.name}, found {coin[:40]!r}")
-    return Job(
-        scenario=job.scenario,
-        seed=job.seed,
-        first_day=job.first_day,
-        window_days=job.window_days,
-        days=job.days,
-        coins=coins_of(job, scenario),
-    )
+    return msgspec.structs.replace(job, coins=coins_of(job, scenario))
 
 
 def _out(text: str | None) -> Path | None:
@@ -125,9 +124,9 @@ def _known(out: Path, job: "Job") -> "TruthFile | None":
         return None
     found = read_truth(out)
     scenario = load_scenario(job.scenario, seed=job.seed)
-    asked = (scenario.name, job.seed, job.first_day, job.window_days, job.days, job.coins)
+    asked = (scenario.name, job.seed, job.first_day, job.window_days, job.days, job.hours, job.coins)
     coins = tuple(market.coin for market in found.markets)
-    held = (found.scenario, found.seed, found.first_day, found.window_days, found.days, coins)
+    held = (found.scenario, found.seed, found.first_day, found.window_days, found.days, found.hours, coins)
     return found if held == asked and found.fingerprint == fingerprint(job, scenario) else None
 
 

@@ -14,7 +14,7 @@ Rule 5: what is held when the market closes is settled at its mark then, without
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,6 +107,10 @@ class Decisions:
     """Shape (decisions, latencies)."""
     net_bps: Floats
     """Shape (decisions, latencies, horizons); 0 where not filled."""
+
+    def where(self, keep: Flags) -> "Decisions":
+        """Return those that `keep` marks."""
+        return Decisions(**{each.name: getattr(self, each.name)[keep] for each in fields(self)})
 
 
 @dataclass(frozen=True, slots=True)

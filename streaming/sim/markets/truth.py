@@ -8,7 +8,7 @@ Rule 3: hidden rules of filling (quotes that are pulled from our orders) are in.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -23,6 +23,11 @@ BEST_FILLS_PER_DAY = 10.0
 BEST_LATENCY_MS = 200
 ORDER_USD = 50.0
 """Notional of the order that is marked out; the first phase that trades may not send a larger one."""
+
+
+Hours = Literal["all", "tradable"]
+"""All hours, or those in which the underlying's own market is not known to be closed (`core/underlyings`): the sidecar
+enters no market in the others."""
 
 
 class PolicyTruth(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,6 +111,8 @@ class TruthFile(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: str
     """Digest of sample columns of the run: a changed generator has another one, and its truth is another."""
     order_usd: float = ORDER_USD
+    hours: Hours = "all"
+    """In which hours policies decide."""
     markets: list[MarketTruth]
 
 

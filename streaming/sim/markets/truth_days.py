@@ -13,12 +13,13 @@ import msgspec
 import numpy as np
 
 from streaming.core.fees import taker_fee_bps
+from streaming.core.underlyings import is_known_closed
 from streaming.sim.markets.changes import ChangeKind
 from streaming.sim.markets.generator import HOUR_MS, Generator
 from streaming.sim.markets.noise import Ints, key_of, lattice
 from streaming.sim.markets.regimes import Regime
-from streaming.sim.markets.scan import SPACING_MS, Columns, Flags, Sums, Terms, scan, sums_of
-from streaming.sim.markets.truth import ORDER_USD, Change, MarketTruth, RegimeTruth, Tally
+from streaming.sim.markets.scan import SPACING_MS, Columns, Decisions, Flags, Sums, Terms, scan, sums_of
+from streaming.sim.markets.truth import ORDER_USD, Change, Hours, MarketTruth, RegimeTruth, Tally
 from streaming.sim.scenario.scenario import Scenario
 from streaming.sim.scenario.universe import Market
 
@@ -40,6 +41,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     days: int
     coins: tuple[str, ...] = ()
     """Empty: all markets of builder dexes."""
+    hours: Hours = "all"
 
 
 OnDay = Callable[[str], None]
@@ -98,12 +100,20 @@ class _Pulled:
         return pulled
 
 
-def day_sums(generator: Generator, coin: str, first_hour: int) -> Sums:
+def day_sums(generator: Generator, coin: str, first_hour: int, hours: Hours = "all") -> Sums:
     """Return the sums of one market-day; the last 12 s of the day decide nothing, so that all markouts end in it."""
     begin_ms, end_ms = first_hour * HOUR_MS, (first_hour + DAY_HOURS) * HOUR_MS
     columns = Columns.of([generator.hour(coin, hour) for hour in range(first_hour, first_hour + DAY_HOURS)])
     terms = terms_of(generator, coin, begin_ms, end_ms)
-    return sums_of(scan(columns, terms, begin_ms, end_ms - SPACING_MS))
+    decisions = scan(columns, terms, begin_ms, end_ms - SPACING_MS)
+    return sums_of(decisions if hours == "all" else tradable(decisions, coin))
+
+
+def tradable(decisions: Decisions, coin: str) -> Decisions:
+    """Return the decisions of a market in hours in which its underlying's own market is not known to be closed."""
+    hours, places = np.unique(decisions.ts_ms // HOUR_MS, return_inverse=True)
+    is_open = np.array([not is_known_closed(coin, hour) for hour in hours.tolist()], dtype=np.bool_)
+    return decisions.where(is_open[places])
 
 
 def market_truth(job: Job, scenario: Scenario, coin: str, on_day: OnDay) -> MarketTruth:
@@ -112,7 +122,7 @@ def market_truth(job: Job, scenario: Scenario, coin: str, on_day: OnDay) -> Mark
     tally = Tally.empty()
     for day in range(job.days):
         generator = Generator(key_of(job.seed, "truth", day), scenario, plan_seed=job.seed)
-        tally.add(day_sums(generator, coin, first_hour + day % job.window_days * DAY_HOURS))
+        tally.add(day_sums(generator, coin, first_hour + day % job.window_days * DAY_HOURS, job.hours))
         on_day(coin)
     begin_ms, end_ms = first_hour * HOUR_MS, (first_hour + job.window_days * DAY_HOURS) * HOUR_MS
     run = Generator(job.seed, scenario)

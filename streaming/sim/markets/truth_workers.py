@@ -56,6 +56,7 @@ def find_truth(job: Job, *, workers: int, on_day: OnDay) -> TruthFile:
         first_day=job.first_day,
         window_days=job.window_days,
         days=job.days,
+        hours=job.hours,
         fingerprint=fingerprint(job, scenario),
         markets=[found[coin] for coin in coins],
     )

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from hip3_platform.analytics.evidence import basis
-from hip3_platform.analytics.evidence.verdict import SCHEMA, VerdictRule, verdicts_of
+from hip3_platform.analytics.evidence.verdict import SCHEMA, VerdictRule, deciding, verdicts_of
 
 STALE = {
     "origin": "oracle_led", "session": "open", "entry_edge_bps": 8.0, "quote_age_ms": 2_400.0, "depth_usd": 2_000.0,
@@ -105,3 +105,22 @@ def test_sessions_are_judged_apart() -> None:
     found = verdicts_of(rows, _gaps(None), ("xyz:NVDA",), VerdictRule())
     assert dict(found.select("session", "verdict").iter_rows())["open"] == "stale_quote"
     assert dict(found.select("session", "verdict").iter_rows())["closed"] == "toxic"
+
+
+def _deciding(rows: pl.DataFrame) -> str:
+    return deciding(verdicts_of(rows, _gaps(None), ("xyz:NVDA",), VerdictRule()))["xyz:NVDA"]
+
+
+def test_what_explains_a_weekend_vetoes_no_week() -> None:
+    weekend = _rows(200, session="closed", quote_share_5s=0.0)
+    assert _verdict(pl.concat([weekend, _rows(40)]))["verdict"] == "standing_basis"
+    assert _deciding(pl.concat([weekend, _rows(40)])) == "stale_quote"
+    assert _deciding(pl.concat([weekend, _rows(29)])) == "standing_basis"  # too few to explain a week by
+    assert _deciding(pl.concat([_rows(200, session="closed"), _rows(40, quote_share_5s=0.0)])) == "standing_basis"
+
+
+def test_a_market_without_known_hours_is_vetoed_by_all_of_them() -> None:
+    assert _deciding(_rows(40, session="", quote_share_5s=0.0)) == "standing_basis"
+    assert deciding(verdicts_of(_rows(1)[:0], _gaps(None), ("xyz:NVDA",), VerdictRule())) == {
+        "xyz:NVDA": "insufficient"
+    }

@@ -63,7 +63,7 @@ def test_bounds_of_a_threshold_are_t_intervals_over_days_of_its_origin_horizon_a
     rows = [hours_row(GOOD, day=day, fills=2, net_bps=net) for day, net in zip(days, nets, strict=True)]
     others = ({"origin": "any"}, {"latency_ms": 400}, {"horizon_s": 5}, {"threshold_bps": 11})
     rows += [hours_row(GOOD, day=days[0], fills=2, net_bps=1e6, **other) for other in others]
-    found = threshold_bounds(frame_of(sums.SCHEMA, *rows), days, LED_8_3, 200)
+    found = threshold_bounds(frame_of(sums.SCHEMA, *rows), GOOD, days, LED_8_3, 200)
     fills, low, mean, high = found[8]
     means = np.array(nets) / 2
     expected = stats.t.interval(0.95, 4, loc=means.mean(), scale=stats.sem(means))
@@ -73,7 +73,7 @@ def test_bounds_of_a_threshold_are_t_intervals_over_days_of_its_origin_horizon_a
 
 
 def test_one_day_has_a_mean_and_no_bounds() -> None:
-    found = threshold_bounds(frame_of(sums.SCHEMA, hours_row(GOOD)), (DAY_BEFORE, DAY), LED_8_3, 200)
+    found = threshold_bounds(frame_of(sums.SCHEMA, hours_row(GOOD)), GOOD, (DAY_BEFORE, DAY), LED_8_3, 200)
     assert found[8] == (4, None, 2.5, None)
 
 

@@ -18,6 +18,7 @@ from hip3_platform.cli.evidence import add_arguments, run
 from hip3_platform.scoring.brought import TRUTH, TablesTask, days_of, truth_in, universes_in, work_tables
 from hip3_platform.scoring.plans import WINDOW_DAYS, Plan
 from hip3_platform.scoring.score import Request, score
+from hip3_platform.scoring.truth import TEST_DAYS
 from hip3_platform.scoring.universe import MarketPath, found_of, neighboured
 from hip3_platform.scoring.workers import TruthTask, Workers
 from streaming.core.errors import ConfigError, Hip3Error, StoreError
@@ -68,7 +69,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def request_(folder: Path) -> Request:
     return Request(
-        universes=1, seed=3, scenario=a_scenario(folder), truth_days=WINDOW_DAYS, workers=2, keep=str(folder / "keep")
+        universes=1, seed=3, scenario=a_scenario(folder), truth_days=TEST_DAYS, workers=2, keep=str(folder / "keep")
     )
 
 
@@ -109,7 +110,7 @@ def test_score_again_is_the_same_with_one_process_and_kept_truth(
 def test_run_prints_json_and_says_what_is_missed(
     request_: Request, scored: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ("--scenario", request_.scenario, "--seed", "3", "--universes", "1", "--truth-days", "14", "--keep")
+    words = ("--scenario", request_.scenario, "--seed", "3", "--universes", "1", "--truth-days", "10", "--keep")
     code = run(arguments(*words, request_.keep, "--json"))
     printed = capsys.readouterr()
     assert without_seconds(msgspec.json.decode(printed.out)) == without_seconds(scored)
@@ -188,7 +189,8 @@ def brought(folder: Path) -> Path:
 def a_task(folder: Path) -> TablesTask:
     truth = truth_in(folder)
     coins = tuple(market.coin for market in truth.markets)
-    return TablesTask(folder=str(folder), days=days_of(truth), coins=coins, shifts_bps=dict.fromkeys(coins, 0.0))
+    shifts = dict.fromkeys(coins, 0.0)
+    return TablesTask(folder=str(folder), days=days_of(truth), coins=coins, shifts_bps=shifts, hours=truth.hours)
 
 
 def test_tables_in_a_warehouse_or_plain_are_one_universe(brought: Path, tmp_path: Path) -> None:
@@ -204,6 +206,16 @@ def test_tables_in_a_warehouse_or_plain_are_one_universe(brought: Path, tmp_path
     assert work_tables(a_task(plain), lambda: None) == found
 
 
+def test_tables_are_judged_in_the_hours_of_their_truth(brought: Path) -> None:
+    task = a_task(brought)
+    assert task.hours == "all"
+    whole, part = (
+        sum(sum(outcome.test_fills) for outcome in work_tables(each, lambda: None).outcomes)
+        for each in (task, msgspec.structs.replace(task, hours="tradable"))
+    )
+    assert part < whole
+
+
 def test_tables_that_were_sealed_lead_to_the_outcome_of_tables_in_memory(brought: Path, folder: Path) -> None:
     task = a_task(brought)
     scenario = str(folder / "two.toml")
@@ -213,7 +225,7 @@ def test_tables_that_were_sealed_lead_to_the_outcome_of_tables_in_memory(brought
         versions |= set(tables["bbo"]["spec_version"].unique().to_pylist())
         feeds.append(feeds_of(tables["bbo"], tables["ctx"])[COIN])
     specs = {version: Spec(taker_fee_bps=0.9, is_delisted=False) for version in versions}
-    path = MarketPath(COIN, specs)
+    path = MarketPath(COIN, specs, "all")
     for day, before, feed, after in neighboured(task.days, feeds):
         path.add(day, feed, before, after)
     ours = found_of({COIN: path.end()}, {COIN: 0.0}, "memory").outcomes[0]

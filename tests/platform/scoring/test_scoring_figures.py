@@ -1,12 +1,14 @@
 """Figures of a score, on universes small enough to count by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scoring_builders import OTHER, POLICY, a_found, a_truth, an_outcome, figures_of
 
 from hip3_platform.analytics.evidence.family import Policy
 from hip3_platform.scoring.bars import bars_of
-from hip3_platform.scoring.figures import figures, judge, ratio
+from hip3_platform.scoring.figures import _half_bps, figures, judge, ratio
 from hip3_platform.scoring.truth import Truth
 from hip3_platform.scoring.universe import Claim
 
@@ -52,7 +54,7 @@ def test_latency_figures_are_held_against_the_later_truth_without_fragile_market
 
 def test_probes_stop_what_fills_on_paper_only() -> None:
     true = figures_of({(POLICY, 200): -4.0}, fills=1.0)
-    truth = Truth("A", "pulled_quote", true, figures_of({(POLICY, 200): 4.0}))
+    truth = Truth("A", "pulled_quote", true, figures_of({(POLICY, 200): 4.0}), true)
     scored = figures([a_found(an_outcome("A", "approved_micro"))], [truths_of(truth)])
     assert scored["fdr_without_probes"] == 1.0
     assert scored["fdr"] is None
@@ -103,8 +105,8 @@ def test_boundary_counts_universes_and_approvals() -> None:
 
 
 def test_coverage_widens_for_the_error_of_the_truth_and_says_on_which_side() -> None:
-    near = Truth("A", "stale_quote", figures_of({(POLICY, 200): 1.9}, se_bps=0.5), None)
-    near = Truth("A", "stale_quote", near.true, near.true)
+    close_by = figures_of({(POLICY, 200): 1.9}, se_bps=0.5)
+    near = Truth("A", "stale_quote", close_by, close_by, close_by)
     truths = truths_of(near, a_truth("B", 1.0), a_truth("C", 5.0), a_truth("D", 3.5))
     found = a_found(*(an_outcome(coin, "rejected", theta_bps=3.0, half_bps=1.0) for coin in "ABCD"))
     scored = figures([found], [truths])
@@ -116,7 +118,7 @@ def test_coverage_widens_for_the_error_of_the_truth_and_says_on_which_side() -> 
 
 
 def test_coverage_leaves_out_what_is_insufficient_or_not_known() -> None:
-    hidden = Truth("B", "pulled_quote", figures_of({}), None)
+    hidden = Truth("B", "pulled_quote", figures_of({}), None, figures_of({}))
     found = a_found(an_outcome("A", "insufficient"), an_outcome("B", "rejected"))
     scored = figures([found], [truths_of(a_truth("A", 3.0), hidden)])
     assert scored["coverage"] is None
@@ -126,9 +128,9 @@ def test_coverage_leaves_out_what_is_insufficient_or_not_known() -> None:
 def test_predecessor_is_held_against_the_policy_at_its_own_threshold() -> None:
     policy = Policy(15, "any", 5)
     claim = Claim(is_tradeable=True, raw_threshold_bps=16, claimed_bps=20.0)
-    good = Truth("A", "stale_quote", figures_of({(policy, 200): 2.0}), None)
+    good = Truth("A", "stale_quote", figures_of({}), None, figures_of({(policy, 200): 2.0}))
     bad = a_truth("B", 6.0)
-    none = Truth("C", "noise", figures_of({}), None)
+    none = Truth("C", "noise", figures_of({}), None, figures_of({}))
     found = a_found(*(an_outcome(coin, "rejected", claim=claim) for coin in "ABC"))
     before = figures([found], [truths_of(good, bad, none)])["predecessor"]
     assert before["fdr"] == pytest.approx(2 / 3, abs=1e-4)
@@ -171,3 +173,17 @@ def test_bars_are_missed_without_a_figure_and_reached_at_their_ends() -> None:
         "power_often": False,
         "coverage": True,
     }
+
+
+def test_a_market_that_is_delisted_has_no_edge_and_no_excuse() -> None:
+    gone = [replace(a_truth(coin, 6.0), is_listed=False) for coin in "AB"]
+    found = a_found(an_outcome("A", "rejected"), an_outcome("B", "approved_micro"), an_outcome("C", "approved_micro"))
+    scored = figures([found], [truths_of(*gone, a_truth("C", 4.0))])
+    assert (scored["fdr"], scored["fdr_latency"]) == (0.5, 0.5)
+    assert (scored["counts"]["power"]["count"], scored["counts"]["power"]["of"]) == (1, 1)
+
+
+@pytest.mark.parametrize(("error", "expected"), [(0.0, 2.571), (1.0, 2.086 * 2**0.5), (1e-9, 2.571)])
+def test_half_of_an_interval_for_two_estimates_is_welch_s(error: float, expected: float) -> None:
+    # t tables: 2.571 with 5 degrees of freedom, 2.086 with 20 = 5 (1 + 1)^2.
+    assert _half_bps(1.0, 5.0, error) == pytest.approx(expected, abs=1e-3)
