@@ -27,7 +27,7 @@ class Bench:
         )
 
     def turn(self) -> None:
-        self.poll.turn_ended(self.clock.mono_ns())
+        self.poll.turn_ended()
 
     async def pass_time(self, ms: float) -> None:
         """Let time pass, and the loop look once."""
@@ -80,6 +80,18 @@ def test_busy_poll_lets_a_session_sleep_that_may_not_enter() -> None:
         bench.state.control.is_armed = False
         bench.turn()
         assert not bench.poll.is_polling
+
+    on_bench(test)
+
+
+def test_busy_poll_takes_a_long_turn_of_its_own_for_no_crowd() -> None:
+    async def test(bench: Bench) -> None:
+        bench.turn()
+        bench.clock.advance(5 * CROWDED_MS)  # spent on the turn that ends now
+        bench.turn()
+        await bench.pass_time(STEP_MS)
+        assert bench.poll.is_polling
+        assert not bench.crowded
 
     on_bench(test)
 

@@ -275,7 +275,7 @@ def process_journey(tmp_path: Path) -> CollectorRegistry:
         rehearsals.close()
         clock = FakeClock()
         poll = BusyPoll(a_desk().state, poll_ms=10, clock=clock, on_crowded=metrics.busy_poll_crowded.inc)
-        poll.turn_ended(clock.mono_ns())
+        poll.turn_ended()
         clock.advance(5)
         await asyncio.sleep(0)
         poll.close()

@@ -19,7 +19,7 @@ from streaming.core.units import NS_PER_MS, NS_PER_S
 from streaming.shell.clock import Clock
 
 CROWDED_NS: Final = NS_PER_MS
-"""So much time between two looks means that somebody else had the core: our own work between them takes less."""
+"""So much time since a look or a turn means that somebody else had the core: a rehearsal takes a tenth of it."""
 BACK_OFF_NS: Final = NS_PER_S
 
 
@@ -41,7 +41,7 @@ class BusyPoll:
         self._on_crowded = on_crowded
         self._loop = asyncio.get_running_loop()
         self._end_mono_ns = 0
-        self._looked_mono_ns = 0
+        self._awake_mono_ns = 0
         self._resume_mono_ns = 0
         self._look: asyncio.Handle | None = None
 
@@ -50,11 +50,12 @@ class BusyPoll:
         """Whether the loop is kept from sleeping now."""
         return self._look is not None
 
-    def turn_ended(self, mono_ns: int) -> None:
-        """Take note of a turn that ended at `mono_ns`: the while begins anew."""
-        self._end_mono_ns = mono_ns + self._poll_ns
-        if self._look is None and mono_ns >= self._resume_mono_ns and is_entry_possible(self._state):
-            self._looked_mono_ns = mono_ns
+    def turn_ended(self) -> None:
+        """Take note of a turn that ends now: the while begins anew."""
+        now_mono_ns = self._clock.mono_ns()
+        self._end_mono_ns = now_mono_ns + self._poll_ns
+        self._awake_mono_ns = now_mono_ns  # a long turn of ours, a new segment in it, is nobody else's
+        if self._look is None and now_mono_ns >= self._resume_mono_ns and is_entry_possible(self._state):
             self._look = self._loop.call_soon(self._again)
 
     def close(self) -> None:
@@ -65,10 +66,10 @@ class BusyPoll:
 
     def _again(self) -> None:
         now_mono_ns = self._clock.mono_ns()
-        if now_mono_ns - self._looked_mono_ns > CROWDED_NS:
+        if now_mono_ns - self._awake_mono_ns > CROWDED_NS:
             self._resume_mono_ns = now_mono_ns + BACK_OFF_NS
             self._on_crowded()
-        self._looked_mono_ns = now_mono_ns
+        self._awake_mono_ns = now_mono_ns
         if now_mono_ns >= self._end_mono_ns or now_mono_ns < self._resume_mono_ns:
             self._look = None
         else:  # a callback that is ready is all it takes: the loop then asks its sockets without waiting for them

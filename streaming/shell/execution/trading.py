@@ -209,7 +209,7 @@ class Trading:
         if self._rehearsals is not None:
             self._rehearsals.turn_ended(mono_ns)
         if self._busy_poll is not None:
-            self._busy_poll.turn_ended(mono_ns)
+            self._busy_poll.turn_ended()
         if self._runtime.state.live.is_flattening and _is_flat(self._runtime.state):
             self._is_flat.set()
 
