@@ -136,21 +136,7 @@ class Trading:
             self._agent_watch = AgentWatch(config, venues.info, signing.key.address, apply=runtime.apply, clock=clock)
             session_id = runtime.state.session.session_id
             self._heartbeat = Heartbeat(config.root, tag, session_id=session_id, mono_ns=clock.mono_ns())
-            if config.rehearsal_interval_ms:
-                self._rehearsals = Rehearsals(
-                    runtime.state,
-                    Rehearsal(is_mainnet=venues.venue.name == "mainnet").run,
-                    interval_ms=config.rehearsal_interval_ms,
-                    clock=clock,
-                    on_done=metrics.rehearsals.inc,
-                )
-            if config.busy_poll_ms:
-                self._busy_poll = BusyPoll(
-                    runtime.state,
-                    poll_ms=config.busy_poll_ms,
-                    clock=clock,
-                    on_crowded=metrics.busy_poll_crowded.inc,
-                )
+            self._stay_warm(config, metrics, is_mainnet=venues.venue.name == "mainnet")
             runtime.on_turn = self._turn_ended
 
     def jobs(self) -> list[Coroutine[Any, Any, None]]:
@@ -202,6 +188,22 @@ class Trading:
             self._heartbeat.close()
         if self._mark is not None:
             self._mark.close()
+
+    def _stay_warm(self, config: Config, metrics: Metrics, *, is_mainnet: bool) -> None:
+        """Keep the way from a tick to an order warm between turns, as far as the configuration wants it."""
+        state, clock = self._runtime.state, self._clock
+        if config.rehearsal_interval_ms:
+            self._rehearsals = Rehearsals(
+                state,
+                Rehearsal(is_mainnet=is_mainnet).run,
+                interval_ms=config.rehearsal_interval_ms,
+                clock=clock,
+                on_done=metrics.rehearsals.inc,
+            )
+        if config.busy_poll_ms:
+            self._busy_poll = BusyPoll(
+                state, poll_ms=config.busy_poll_ms, clock=clock, on_crowded=metrics.busy_poll_crowded.inc
+            )
 
     def _turn_ended(self, mono_ns: int, seq: int) -> None:
         if self._heartbeat is not None:
