@@ -110,9 +110,10 @@ def _order_figures(changes: pl.DataFrame, actions: pl.DataFrame) -> dict[str, An
     key = ["session_id", "cloid"]
     orders = changes.group_by(key, maintain_order=True).last()
     ratio = pl.col("applied_sz").cast(pl.Float64) / pl.col("sz").cast(pl.Float64)
-    orders = orders.with_columns(
-        ratio=ratio, answer_us=pl.col("answered_us") - pl.col("sent_us")
-    ).join(actions.unique(["session_id", "action_id"]), on=["session_id", "action_id"], how="left")  # fmt: skip
+    sent = actions.unique(["session_id", "action_id"], keep="first", maintain_order=True)
+    orders = orders.with_columns(ratio=ratio, answer_us=pl.col("answered_us") - pl.col("sent_us")).join(
+        sent, on=["session_id", "action_id"], how="left", maintain_order="left"
+    )
     orders = orders.with_columns(send_us=pl.col("received_to_decided_us") + pl.col("decided_to_sent_us"))
     entries, exits = orders.filter(~pl.col("is_reduce_only")), orders.filter("is_reduce_only")
     return {

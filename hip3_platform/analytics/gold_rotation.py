@@ -110,7 +110,7 @@ def policy_fills(root: Path, venue: str, day: str, days: Sequence[str]) -> pl.Da
     rows = pl.concat([pl.LazyFrame(schema=FILL_SCHEMA), *scans])
     kinds = {name: FILL_SCHEMA[name] for name in ("threshold_bps", "horizon_s", "latency_ms")}
     typed = chosen.with_columns(pl.col(name).cast(kind) for name, kind in kinds.items())
-    matched = rows.join(typed.lazy(), on=["coin", *kinds], how="inner")
+    matched = rows.join(typed.lazy(), on=["coin", *kinds], how="inner", maintain_order="left")
     of_policy = matched.filter(pl.col("is_oracle_led") | (pl.col("origin") == "any"))
     taken = tradable_rows(of_policy, chosen["coin"], days)
     return taken.with_columns(funding_bps=pl.lit(0.0)).select(list(FILLS)).collect()

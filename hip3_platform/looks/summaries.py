@@ -122,9 +122,11 @@ def promised_and_had(policy_fills: pl.LazyFrame, best: pl.DataFrame) -> pl.DataF
     """
     keys = {"threshold_bps": pl.Int16, "latency_ms": pl.Int32, "horizon_s": pl.Int16}
     chosen = best.select("coin", "origin", *(pl.col(name).cast(kind) for name, kind in keys.items())).lazy()
-    taken = policy_fills.join(chosen, on=["coin", *keys]).filter((pl.col("origin") == "any") | pl.col("is_oracle_led"))
+    taken = policy_fills.join(chosen, on=["coin", *keys], maintain_order="left").filter(
+        (pl.col("origin") == "any") | pl.col("is_oracle_led")
+    )
     named = taken.select("coin", "ts_ns", "net_bps", raw_edge_bps="edge_bps", state=pl.lit("executable"))
-    return named.sort("coin", "ts_ns").collect()
+    return named.sort("coin", "ts_ns", maintain_order=True).collect()
 
 
 def taken_like(policy_hours: pl.DataFrame, coin: str, raw_threshold_bps: int, latency_ms: int) -> float | None:

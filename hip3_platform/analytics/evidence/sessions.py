@@ -40,7 +40,7 @@ def in_tradable_hours(sums: HourSums, coin: str) -> HourSums:
 
 
 def tradable_rows(rows: pl.LazyFrame, coins: Iterable[str], days: Iterable[str]) -> pl.LazyFrame:
-    """Keep rows (`coin`, `ts_ns` and others) of these markets and days that lie in tradable hours."""
+    """Keep rows (`coin`, `ts_ns` and others) of these markets and days that lie in tradable hours, in their order."""
     first_hours = [day_begin_ns(day) // NS_PER_HOUR for day in days]
     open_hours = [
         (coin, first + at) for coin in coins for first in first_hours for at in range(HOURS)
@@ -48,4 +48,4 @@ def tradable_rows(rows: pl.LazyFrame, coins: Iterable[str], days: Iterable[str])
     ]  # fmt: skip
     wanted = pl.LazyFrame(open_hours, schema={"coin": pl.String, "_hour": pl.Int64}, orient="row")
     placed = rows.with_columns(_hour=pl.col("ts_ns") // NS_PER_HOUR)
-    return placed.join(wanted, on=["coin", "_hour"], how="semi").drop("_hour")
+    return placed.join(wanted, on=["coin", "_hour"], how="semi", maintain_order="left").drop("_hour")

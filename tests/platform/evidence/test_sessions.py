@@ -79,3 +79,14 @@ def test_rows_of_other_hours_markets_and_days_are_left_out() -> None:
     kept = tradable_rows(rows, ["xyz:NVDA", "xyz:BTC"], DAYS).collect()
     assert kept.rows() == [("xyz:NVDA", monday, 1.0), ("xyz:BTC", saturday, 3.0)]
     assert kept.columns == ["coin", "ts_ns", "net_bps"]
+
+
+def test_rows_that_are_kept_stay_in_their_order() -> None:
+    """Sums of floats depend on it: the same tables must give the same bytes."""
+    hours = [day_begin_ns(day) + at * NS_PER_HOUR for day in DAYS[:5] for at in range(24)]
+    coins = ("xyz:NVDA", "xyz:BTC", "xyz:GOLD", "xyz:EUR")
+    rows = pl.LazyFrame([(coin, ts_ns) for ts_ns in hours for coin in coins], schema=["coin", "ts_ns"], orient="row")
+    numbered = rows.with_row_index("place")
+    places = [tradable_rows(numbered, coins, DAYS).collect()["place"] for _ in range(20)]
+    assert len(places[0]) > 200
+    assert all(found.is_sorted() for found in places)
