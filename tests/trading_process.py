@@ -205,7 +205,9 @@ def sim_venue(
 
     Without limits it answers any number of requests.
     """
-    markets = [_MARKET.format(coin=coin, jump_rate_h=0.0, spread_bps=0.5) for coin in coins]
+    # Makers who want a hundredth of a tick never change their minds about which tick it is: with half of one, an order
+    # now and then meets an ask that has just gone up.
+    markets = [_MARKET.format(coin=coin, jump_rate_h=0.0, spread_bps=0.01) for coin in coins]
     markets += [_MARKET.format(coin=coin, jump_rate_h=1_000.0, spread_bps=0.5) for coin in lively]
     markets += [_MARKET.format(coin=coin, jump_rate_h=0.0, spread_bps=30.0) for coin in wide]
     scenario = folder / "still.toml"
