@@ -64,6 +64,7 @@ class Judged:
     outcome: Outcome
     truth: Truth
     best: Best | None
+    """Its best policy with 10 fills a day; None without one, and of a market that nobody can trade any more."""
     has_passed: bool
     """Its probes, if it was approved."""
     true_bps: float | None
@@ -85,8 +86,8 @@ class Judged:
 
     @property
     def has_edge(self) -> bool:
-        """Whether its best policy truly earns what must be found, and still can."""
-        return self.truth.is_listed and self.best is not None and self.best.mean_bps >= EDGE_BPS
+        """Whether its best policy truly earns what must be found."""
+        return self.best is not None and self.best.mean_bps >= EDGE_BPS
 
     @property
     def is_false(self) -> bool:
@@ -113,7 +114,7 @@ def judge(found: Found, universe: int, truths: Truths) -> list[Judged]:
                 universe=universe,
                 outcome=outcome,
                 truth=truth,
-                best=truth.best(LATENCY_MS),
+                best=truth.best(LATENCY_MS) if truth.is_listed else None,
                 has_passed=outcome.is_approved and _passes(found, outcome, truth),
                 true_bps=None if final is None else truth.mean_bps(final, LATENCY_MS),
                 true_late_bps=None if final is None else truth.mean_bps(final, late_ms),

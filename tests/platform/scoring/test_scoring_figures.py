@@ -181,6 +181,8 @@ def test_a_market_that_is_delisted_has_no_edge_and_no_excuse() -> None:
     scored = figures([found], [truths_of(*gone, a_truth("C", 4.0))])
     assert (scored["fdr"], scored["fdr_latency"]) == (0.5, 0.5)
     assert (scored["counts"]["power"]["count"], scored["counts"]["power"]["of"]) == (1, 1)
+    for table in ("power_by_edge", "power_by_rate"):
+        assert sum(row["markets"] for row in scored[table]) == 1
 
 
 @pytest.mark.parametrize(("error", "expected"), [(0.0, 2.571), (1.0, 2.086 * 2**0.5), (1e-9, 2.571)])
