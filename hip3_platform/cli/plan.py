@@ -42,7 +42,7 @@ class Plan:
     @staticmethod
     def of(args: argparse.Namespace) -> "Plan":
         """Resolve paths; raises ConfigError where the checkout can not be found or a number makes no sense."""
-        root = _find_root(Path(args.root) if args.root else Path.cwd())
+        root = checkout_root(Path(args.root) if args.root else Path.cwd())
         if args.days < 1:
             raise ConfigError(f"--days: expected 1 or more, found {args.days}")
         if not 0 <= args.trades <= TRADES_MAX:
@@ -80,18 +80,24 @@ class Plan:
 
     def environment(self, account: str = "") -> dict[str, str]:
         """Return the environment of a child; Dagster rotates for `account`."""
-        kept = {name: text for name, text in os.environ.items() if not name.startswith(ENV_PREFIX) or name in ENV_KEPT}
-        return {
-            **kept,
-            "DAGSTER_HOME": str(self.dagster_home),
-            "HIP3_WAREHOUSE": str(self.warehouse),
-            "HIP3_VENUE": "sim",
-            "HIP3_ACCOUNT": account,
-            "PYTHONUNBUFFERED": "1",
-        }
+        return child_environment(warehouse=self.warehouse, dagster_home=self.dagster_home, account=account)
 
 
-def _find_root(start: Path) -> Path:
+def child_environment(*, warehouse: Path, dagster_home: Path, account: str = "") -> dict[str, str]:
+    """Return an environment in which Dagster serves the simulated days of `warehouse`, and rotates for `account`."""
+    kept = {name: text for name, text in os.environ.items() if not name.startswith(ENV_PREFIX) or name in ENV_KEPT}
+    return {
+        **kept,
+        "DAGSTER_HOME": str(dagster_home),
+        "HIP3_WAREHOUSE": str(warehouse),
+        "HIP3_VENUE": "sim",
+        "HIP3_ACCOUNT": account,
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def checkout_root(start: Path) -> Path:
+    """Return the checkout that holds `start`; raises ConfigError if none does."""
     for folder in (start.resolve(), *start.resolve().parents):
         if (folder / "workspace.yaml").is_file() and (folder / "dagster_home" / "dagster.yaml").is_file():
             return folder

@@ -62,8 +62,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--markets", type=int, help="markets of ingest (200), tick-to-order (20), analytics (60)")
     parser.add_argument("--pause-ms", type=float, default=1.0, help="quiet time before each tick (1)")
     parser.add_argument("--rounds", type=int, help="passes of replay (5), rounds of analytics (3)")
-    parser.add_argument("--seed", type=int, default=7, help="the markets of replay follow from it (7)")
-    parser.add_argument("--scenario", default="demo", help="the markets of replay: a name or a TOML file (demo)")
+    parser.add_argument("--seed", type=int, default=7, help="the markets of replay and platform follow from it (7)")
+    parser.add_argument(
+        "--scenario", default="demo", help="the markets of replay and platform: a name or a TOML file (demo)"
+    )
     parser.add_argument("--peers", type=Path, default=Path(".cache/peers"), help="environments that `make peers` built")
     parser.add_argument("--no-peers", action="store_true", help="leave the official SDK out")
 
