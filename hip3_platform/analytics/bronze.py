@@ -1,12 +1,13 @@
 """Sealed parts of one table and day → one sorted file a market.
 
-Rule 1: memory holds one part and one market: parts are spooled by market, then each market is sorted and written.
+Rule 1: rows are gathered by market, then each market is sorted and written. A usual day is gathered in memory; of one
+with more than `MEMORY_ROWS_MAX` rows memory holds one part and one market, the rest is spooled to disk.
 Rule 2: equal rows for one key become one row; different rows for one key are a finding, and nothing is replaced (F-80).
 Rule 3: the order is the table's sort key, then its primary key: a re-run writes the same bytes (F-97).
 """
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
@@ -26,6 +27,8 @@ from streaming.contracts.tables import TABLES, Table
 
 NO_MARKET = "_"
 """File name of rows that belong to no market (coin is empty there)."""
+MEMORY_ROWS_MAX = 1_500_000
+"""With two tables of so many rows at once, a run holds about 1 GB."""
 
 
 @dataclass(slots=True)
@@ -42,32 +45,56 @@ class Compacted:
     """Market → rows; None if nothing was written because of findings."""
 
 
-class _Spool:
-    """Splits parts by market into Arrow streams below a temporary folder."""
+class _Memory:
+    """Keeps the rows of a usual day by market: nothing is copied, a market's rows are slices of its parts."""
 
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
-        self.folder = folder
-        self._stack = stack
-        self._writers: dict[str, pa.RecordBatchStreamWriter] = {}
+    def __init__(self) -> None:
+        self._runs: dict[str, list[pa.Table]] = {}
 
-    def add(self, rows: pa.Table) -> None:
-        coins = rows.column("coin").combine_chunks()
-        codes = coins.indices.to_numpy()
-        # A part is sorted by market, so a market is usually one run of rows; slices copy nothing.
-        bounds = [0, *(np.flatnonzero(np.diff(codes)) + 1).tolist(), len(codes)]
-        for begin, end in pairwise(bounds):
-            self._writer(coins.dictionary[int(codes[begin])].as_py(), rows.schema).write_table(rows[begin:end])
-
-    def _writer(self, coin: str, schema: pa.Schema) -> pa.RecordBatchStreamWriter:
-        if coin not in self._writers:
-            sink = self._stack.enter_context(pa.OSFile(str(self.folder / f"{len(self._writers)}.arrows"), "wb"))
-            options = pa.ipc.IpcWriteOptions(compression="lz4")
-            self._writers[coin] = self._stack.enter_context(pa.ipc.new_stream(sink, schema, options=options))
-        return self._writers[coin]
+    def add(self, coin: str, rows: pa.Table) -> None:
+        self._runs.setdefault(coin, []).append(rows)
 
     @property
-    def markets(self) -> dict[str, Path]:
-        return {coin: self.folder / f"{at}.arrows" for at, coin in enumerate(self._writers)}
+    def coins(self) -> list[str]:
+        return sorted(self._runs)
+
+    def take(self, coin: str, schema: pa.Schema) -> pa.Table:
+        return pa.concat_tables([rows.cast(schema) for rows in self._runs.pop(coin)]).combine_chunks()
+
+
+class _Spool:
+    """Keeps the rows of a large day by market, as Arrow streams below a temporary folder."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self._folder = folder
+        self._stack = stack
+        self._writers: dict[str, pa.RecordBatchStreamWriter] = {}
+        self._paths: dict[str, Path] = {}
+
+    def add(self, coin: str, rows: pa.Table) -> None:
+        if coin not in self._writers:
+            self._paths[coin] = self._folder / f"{len(self._writers)}.arrows"
+            sink = self._stack.enter_context(pa.OSFile(str(self._paths[coin]), "wb"))
+            options = pa.ipc.IpcWriteOptions(compression="lz4")
+            self._writers[coin] = self._stack.enter_context(pa.ipc.new_stream(sink, rows.schema, options=options))
+        self._writers[coin].write_table(rows)
+
+    @property
+    def coins(self) -> list[str]:
+        return sorted(self._paths)
+
+    def take(self, coin: str, schema: pa.Schema) -> pa.Table:
+        with pa.memory_map(str(self._paths[coin])) as source, pa.ipc.open_stream(source) as reader:
+            return reader.read_all().cast(schema)
+
+
+def _runs_of(rows: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+    """Yield (market, rows); a part is sorted by market, so a market is usually one run. Slices copy nothing."""
+    coins = rows.column("coin").combine_chunks()
+    codes = coins.indices.to_numpy()
+    bounds = [0, *(np.flatnonzero(np.diff(codes)) + 1).tolist(), len(codes)]
+    for begin, end in pairwise(bounds):
+        yield coins.dictionary[int(codes[begin])].as_py(), rows[begin:end]
 
 
 def _order(rows: pa.Table, table: Table) -> pa.Table:
@@ -133,38 +160,40 @@ def compact(root: Path, table_name: str, venue: str, day: str, lines: Iterable[M
     """
     table = TABLES[table_name]
     result = Compacted(table_name, Findings())
+    announced = list(lines)
     folder = _spool_folder(root, table_name, day)
     try:
         with ExitStack() as stack:
-            spool = _Spool(folder, stack)
-            for line in lines:
+            is_usual = sum(line.row_count for line in announced) <= MEMORY_ROWS_MAX
+            markets = _Memory() if is_usual else _Spool(folder, stack)
+            for line in announced:
                 result.part_count += 1
                 rows = read_part(root, line, result.findings)
                 if rows is not None and rows.num_rows:
-                    spool.add(rows)
+                    for coin, run in _runs_of(rows):
+                        markets.add(coin, run)
         if result.findings.is_clean:
             target = bronze_path(root, table=table_name, venue=venue, day=day, coin=NO_MARKET).parent
-            _write_markets(spool, table, target, result)
+            _write_markets(markets, folder, table, target, result)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return result
 
 
-def _write_markets(spool: _Spool, table: Table, target: Path, result: Compacted) -> None:
+def _write_markets(markets: _Memory | _Spool, folder: Path, table: Table, target: Path, result: Compacted) -> None:
     counts: dict[str, int] = {}
-    for coin, stream in sorted(spool.markets.items()):
-        with pa.memory_map(str(stream)) as source, pa.ipc.open_stream(source) as reader:
-            rows = _order(reader.read_all().cast(table.schema), table)
+    for coin in markets.coins:
+        rows = _order(markets.take(coin, table.schema), table)
         kept = _deduplicate(rows, table, coin, result.findings)
         result.duplicate_count += rows.num_rows - kept.num_rows
         name = checked_name(coin or NO_MARKET)
         counts[name] = kept.num_rows
-        write_market(kept, spool.folder / f"{name}.parquet")
+        write_market(kept, folder / f"{name}.parquet")
     if not result.findings.is_clean:
         return
     target.mkdir(parents=True, exist_ok=True)
     for name in counts:
-        result.byte_count += replace_synced(spool.folder / f"{name}.parquet", target / f"{name}.parquet")
+        result.byte_count += replace_synced(folder / f"{name}.parquet", target / f"{name}.parquet")
     for path in target.glob("*.parquet"):
         if path.stem not in counts:
             path.unlink()  # a market whose rows were withdrawn

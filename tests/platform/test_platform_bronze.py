@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from platform_warehouse import CONFIG_HASH, DAY_1, DAY_2, VENUE, MarketDay, a_row, write_day
 
+from hip3_platform.analytics import bronze
 from hip3_platform.analytics.bronze import Compacted, compact
 from hip3_platform.analytics.landing import read_landing
 from hip3_platform.analytics.upgrades import ADDED
@@ -70,6 +71,20 @@ def test_compact_twice_writes_the_same_bytes(tmp_path: Path, lines: list[Manifes
         files[len(files)] = {p: p.read_bytes() for p in sorted((tmp_path / "bronze").rglob("*.parquet"))}
     assert files[0] == files[1]
     assert not list((tmp_path / "bronze" / ".spool").iterdir())
+
+
+def test_compact_large_day_is_spooled_and_becomes_the_same_bytes(
+    tmp_path: Path, lines: list[ManifestLine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert lines
+    write_day(tmp_path, DAY_1, [MarketDay(COIN, signal_count=3)], session_id="another", first_seq=1)
+    files = []
+    for rows_max in (10**6, 10):
+        monkeypatch.setattr(bronze, "MEMORY_ROWS_MAX", rows_max)
+        counts = {table: _compact(tmp_path, table).row_counts for table in TABLES}
+        assert counts["bbo"] == {COIN: 600, "xyz:LOSS": 300}
+        files.append({path: path.read_bytes() for path in sorted((tmp_path / "bronze").rglob("*.parquet"))})
+    assert files[0] == files[1]
 
 
 def test_compact_flipped_byte_is_a_contract_finding_and_keeps_the_old_file(
