@@ -1,5 +1,6 @@
 """What the venue answers, or does not: refusals, lost and broken answers, and exits that go all the same."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from children import hip3
 from trading_process import ALPHA, BETA, GAMMA, Desk, SimVenue, Trader, sim_venue, until
 
 from streaming.core.effects import GatesEvaluated
@@ -301,3 +303,24 @@ def test_trading_answers_f43_revoked_agent_stops_at_the_first_refusal(desk: Desk
         assert desk.venue.positions(desk.user) == {}
         desk.check_books()
         assert trader.child.end() == 0
+
+
+def test_trading_answers_f44_agent_that_was_seen_gone_never_trades_again(desk: Desk) -> None:
+    """The venue forgot its nonces, so all it ever signed can be replayed: approved again, it still is refused."""
+    with desk.trading() as trader:
+        trader.enter()
+        desk.venue.clear()
+        trader.until_flat()
+        desk.venue.happen("agents_revoked", users=[desk.user])
+        desk.venue.shift(ALPHA)
+        trader.until_stopped("agent_refused")
+        assert trader.child.end() == 0
+    files = ("--key-file", str(desk.key_file), "--config", str(desk.config_file))
+    seen = hip3("keys", "revoke", "--verify", *files, "--json")
+    assert json.loads(seen.stdout)["is_revoked"], seen.stderr
+    desk.venue.approve(desk.master, desk.agent)
+    known = len(desk.venue.orders(desk.user))
+    refused = r"(?s)exit 2: .*expected an agent that was never deregistered"
+    with pytest.raises(AssertionError, match=refused), desk.sidecar():
+        pass
+    assert len(desk.venue.orders(desk.user)) == known
