@@ -12,6 +12,7 @@ from trading_builders import (
     Desk,
     a_desk,
     account_of,
+    fill_all,
     fill_nothing,
     fill_part,
     latch_reasons,
@@ -252,6 +253,33 @@ def test_f24_another_number_of_statuses_proves_nothing_about_any_order(count: in
     filled = ActionStatus(kind="filled", total_sz=D("0.499"), oid=3)
     desk.feed(desk.sent(action), desk.answered(action, statuses=(filled,) * count))
     assert [order.status for order in desk.live.orders.values()] == [OrderStatus.IN_DOUBT] * 2
+
+
+@pytest.mark.parametrize(("is_fills_first", "latch"), [(False, "evidence_contradicted: "), (True, "")])
+def test_f24_statuses_in_another_order_move_no_position_and_stop_us_when_fills_contradict_them(
+    *, is_fills_first: bool, latch: str
+) -> None:
+    """Fills that were promised and never come stay owed after the stop: only a person can say what is wrong there."""
+    desk = a_desk(COIN, OTHER, limits=batched(100))
+    desk.cross(COIN)
+    desk.cross(OTHER)
+    desk.run(200)
+    action = desk.take_action()
+    desk.venue.plan = lambda ticket: fill_all(ticket) if ticket.coin == COIN else fill_nothing(ticket)
+    done = desk.execute(action)
+    swapped = msgspec.structs.replace(done.answer, statuses=done.answer.statuses[::-1])
+    told = (done.fills, done.updates, swapped) if is_fills_first else (swapped, done.updates, done.fills)
+    desk.feed(desk.sent(action), *told)
+    held = {coin: position.sz for coin, position in desk.live.positions.items() if position.sz}
+    assert held == desk.venue.positions == {COIN: action.orders[0].sz}
+    desk.venue.plan = fill_all
+    for _ in range(300):
+        desk.run(200)
+        desk.complete()
+    assert desk.latch.startswith(latch) if latch else not desk.latch
+    assert desk.venue.positions == {}
+    assert not any(position.sz for position in desk.live.positions.values())
+    assert [order.coin for order in desk.live.orders.values()] == ([OTHER] if latch else [])
 
 
 @pytest.mark.parametrize(

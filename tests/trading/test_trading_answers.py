@@ -104,7 +104,7 @@ def test_trading_answers_f28_garbage_after_execution_changes_nothing(trader: Tra
     check_position_is_right(trader, order)
 
 
-@pytest.mark.parametrize("shape", ["short", "long"])
+@pytest.mark.parametrize("shape", ["short", "long", "shuffled"])
 def test_trading_answers_f24_wrong_number_of_statuses_proves_nothing(
     make_desk: Callable[..., Desk], venue: SimVenue, shape: str
 ) -> None:
