@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import uvloop
 from children import ENVIRONMENT, HIP3, hip3
+from trading_process import until
 
 from streaming.sim.bench.child import ChildFailed, own_client, started
 from streaming.sim.bench.field import Plan, bench_tick_to_order
@@ -129,6 +130,28 @@ def test_a_child_that_rests_does_nothing_until_it_wakes_and_ends_all_the_same() 
         assert child.hear() == b"resting\n"
         child.rest()
     assert not child.is_running
+
+
+def test_a_bench_that_is_killed_leaves_no_child_that_stands_still() -> None:
+    program = """
+import os, signal, sys
+from streaming.sim.bench.child import started
+with started("idle", [sys.executable, "-c", "import sys; sys.stdin.read()"]) as child:
+    child.rest()
+    os.waitid(os.P_PID, child.pid, os.WSTOPPED)
+    print(child.pid, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    killed = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, check=False, timeout=30)
+    assert killed.returncode == -signal.SIGKILL
+    until(lambda: is_gone(int(killed.stdout)), what="until it is gone")
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        return "State:\tZ" in Path(f"/proc/{pid}/status").read_text()  # its new parent has not looked yet
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def test_sigterm_ends_the_bench_and_everything_it_started() -> None:

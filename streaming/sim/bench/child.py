@@ -1,10 +1,12 @@
 """Children of a bench: started with a clean environment, spoken to in lines, ended by their id.
 
-Rule 1: no child outlives the block that started it: SIGTERM, then SIGKILL after a time.
+Rule 1: no child outlives the block that started it: SIGTERM, then SIGKILL after a time. If the bench itself is killed,
+the kernel kills its children: one that stands still would never hear of anything milder.
 Rule 2: what a child says on stderr is kept in a file and shown only when it failed.
 Rule 3: settings of the caller's environment (`HIP3_*`, proxies) reach no child: a figure depends on its options alone.
 """
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -21,6 +23,9 @@ END_S = 15.0
 _EXIT_S = 2.0
 _TAIL_BYTES = 2_000
 _DROPPED = ("hip3_", "http_proxy", "https_proxy", "all_proxy")
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True)
 
 CLIENTS = Path(__file__).parent / "clients"
 
@@ -105,13 +110,18 @@ def started(name: str, words: Sequence[str], *, cwd: Path | None = None) -> Iter
     environment["NO_PROXY"] = environment["no_proxy"] = "127.0.0.1"
     with TemporaryFile() as stderr:
         process = subprocess.Popen(  # noqa: S603 - our own programs
-            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, cwd=cwd, env=environment
-        )
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, cwd=cwd, env=environment,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509 - calls one C function
+        )  # fmt: skip
         child = Child(process, stderr, name)
         try:
             yield child
         finally:
             child.end()
+
+
+def _die_with_parent() -> None:
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def own_client(script: str) -> list[str]:
