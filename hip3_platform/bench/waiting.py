@@ -27,7 +27,7 @@ from hip3_platform.cli.children import Child, Children
 from hip3_platform.cli.loop import HIP3, prepare_dagster_home
 from hip3_platform.cli.plan import checkout_root, child_environment
 from hip3_platform.resources.clock import Clock
-from hip3_platform.sensors.sealed_files import DAILY_JOB
+from hip3_platform.sensors.requests import DAILY_JOB
 from streaming.contracts.paths import day_of
 from streaming.core.errors import Hip3Error
 from streaming.core.units import NS_PER_S

@@ -5,11 +5,11 @@ Rule 2: today is judged at most every 30 minutes, up to its figures and markouts
 Rule 3: the run key is day + digest of the day's manifest lines. Losing the cursor repeats requests, and Dagster drops
 them by key (F-100); a late file changes the digest and re-opens its day (F-79).
 Rule 4: when an older day was judged again, the newest ranking is stale: it alone is run again.
-Rule 5: when the newest rotation names another account than the policy, it alone is made again: a sidecar takes no
+Rule 5: days that a run left when its process was killed are asked for again (`lost_runs`).
+Rule 6: when the newest rotation names another account than the policy, it alone is made again: a sidecar takes no
 document of another account (I-31).
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,10 +34,11 @@ from hip3_platform.analytics.landing import Landing
 from hip3_platform.analytics.rotating.score import ScoreRule
 from hip3_platform.assets.common import bronze_key, gold_key, landing_key
 from hip3_platform.assets.gold import VIEWS
-from hip3_platform.catch_up import CATCH_UP, OP
 from hip3_platform.resources.clock import Clock
 from hip3_platform.resources.policy import RotationPolicy
 from hip3_platform.resources.warehouse import WarehouseResource
+from hip3_platform.sensors.lost_runs import days_again, end_lost_runs
+from hip3_platform.sensors.requests import DAILY_JOB, INPUT_TAG, KIND_TAG, catch_up_request, day_request
 from streaming.contracts.manifest import digest_of
 from streaming.contracts.paths import day_of
 from streaming.contracts.tables import TABLES
@@ -45,15 +46,12 @@ from streaming.core.errors import StoreError
 from streaming.core.units import NS_PER_DAY, NS_PER_S
 
 TODAY_INTERVAL_NS = 30 * 60 * NS_PER_S
-DAILY_JOB = "daily"
 CATCH_UP_MIN = 3
 """So many waiting days are one run of `catch_up`: a process of its own for each would take longer than its work."""
 CATCH_UP_MAX = 31
 """Days of one run; the rest waits for the next one (F-96)."""
 
 DATA_VERSION_TAG = "dagster/data_version"
-INPUT_TAG = "hip3/input"
-KIND_TAG = "hip3/kind"
 TODAY_TABLES = (DAILY_METRICS, DAILY_EXECUTION, MARKOUTS, VIEWS)
 TODAY_SELECTION = [*(bronze_key(t) for t in TABLES), *(gold_key(n) for n in TODAY_TABLES)]
 RANKING_SELECTION = [gold_key(n) for n in (VERDICTS, APPROVALS, STANDINGS, MARKET_RANKING, ROTATION)]
@@ -68,6 +66,8 @@ class Cursor(msgspec.Struct, kw_only=True):
     today: str = ""
     """Run key of the last look at a day that was not closed; it says nothing about that day once it is closed."""
     today_ts_ns: int = 0
+    failed: list[str] = []
+    """Newest failed runs, which were looked at: whether they left days."""
 
 
 def read_cursor(text: str | None) -> Cursor:
@@ -76,29 +76,6 @@ def read_cursor(text: str | None) -> Cursor:
         return msgspec.json.decode(text, type=Cursor) if text else Cursor()
     except msgspec.DecodeError:
         return Cursor()
-
-
-def day_request(day: str, digest: str) -> dg.RunRequest:
-    """Return the request of one whole closed day, from bronze to rotation."""
-    key = f"{day}:{digest}"
-    return dg.RunRequest(
-        run_key=key,
-        partition_key=day,
-        job_name=DAILY_JOB,
-        tags={INPUT_TAG: key, KIND_TAG: "closed_day", "dagster/priority": "10"},
-    )
-
-
-def catch_up_request(requests: Sequence[dg.RunRequest]) -> dg.RunRequest:
-    """Return one request for the days of several; each is a run of its own in it, with the tags it would have had."""
-    days = [str(request.partition_key) for request in requests]
-    config = {"days": days, "tags": {day: dict(each.tags) for day, each in zip(days, requests, strict=True)}}
-    keys = "|".join(str(request.run_key) for request in requests)
-    return dg.RunRequest(
-        run_key=f"{CATCH_UP}:{hashlib.sha256(keys.encode()).hexdigest()}", job_name=CATCH_UP,
-        run_config={"ops": {OP: {"config": config}}},
-        tags={KIND_TAG: CATCH_UP, "dagster/priority": "10", "hip3/days": f"{days[0]}..{days[-1]}"},
-    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +122,7 @@ def plan_tick(landing: Landing, partition_keys: frozenset[str], cursor: Cursor, 
         requests = [catch_up_request(requests)]
     requested = {day: digest for day, digest in cursor.requested.items() if day in days}
     requested |= {day: landing.digest(day) for day in chosen}
-    kept = Cursor(requested=requested, today=cursor.today, today_ts_ns=cursor.today_ts_ns)
+    kept = msgspec.structs.replace(cursor, requested=requested)
     if not pending and today in days:
         request = _today_request(landing, today, cursor, now_ts_ns)
         if request is not None:
@@ -208,14 +185,20 @@ def _skip_text(plan: Plan, landing: Landing) -> str:
 
 
 def _tick(
-    cursor_text: str | None, keys: frozenset[str], warehouse: WarehouseResource, policy: RotationPolicy, now_ts_ns: int
+    context: dg.SensorEvaluationContext,
+    keys: frozenset[str],
+    warehouse: WarehouseResource,
+    policy: RotationPolicy,
+    now_ts_ns: int,
 ) -> dg.SensorResult:
     try:
         landing = warehouse.landing()
     except StoreError as error:
-        return dg.SensorResult(skip_reason=f"manifest: {error}", cursor=cursor_text)
-    plan = plan_tick(landing, keys, read_cursor(cursor_text), now_ts_ns)
-    requests = list(plan.requests)
+        return dg.SensorResult(skip_reason=f"manifest: {error}", cursor=context.cursor)
+    end_lost_runs(context.instance)
+    plan = plan_tick(landing, keys, read_cursor(context.cursor), now_ts_ns)
+    again, plan.cursor.failed = days_again(context.instance, landing, plan.cursor.failed)
+    requests = [*plan.requests, *again]
     closed = [day for day in landing.days if day in keys and is_closed(day, now_ts_ns)]
     if closed and not requests:
         stale = stale_ranking_request(warehouse, closed[-1], ScoreRule().window_days)
@@ -244,7 +227,7 @@ def build_sealed_files(jobs: Sequence[Any], partitions: dg.DailyPartitionsDefini
         clock: dg.ResourceParam[Clock],
     ) -> dg.SensorResult:
         keys = frozenset(partitions.get_partition_keys())
-        return _tick(context.cursor, keys, warehouse, policy, clock.now_ts_ns())
+        return _tick(context, keys, warehouse, policy, clock.now_ts_ns())
 
     return sealed_files
 

@@ -173,7 +173,10 @@ def _evaluate(
     warehouse: WarehouseResource, ts_ns: int, cursor: str | None = None, policy: RotationPolicy | None = None
 ) -> dg.SensorResult:
     sensor = sealed.build_sealed_files([_noop()], daily_partitions(DAY_1))
-    with dg.build_sensor_context(cursor=cursor) as context:
+    with (
+        dg.DagsterInstance.ephemeral() as instance,
+        dg.build_sensor_context(instance=instance, cursor=cursor) as context,
+    ):
         result = sensor(context, warehouse=warehouse, policy=policy or RotationPolicy(), clock=FixedClock(ts_ns))
     assert isinstance(result, dg.SensorResult)
     return result

@@ -1,0 +1,181 @@
+"""Runs whose process is gone are ended, and the days they left are asked for again, a few times."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import dagster as dg
+import pytest
+from platform_warehouse import DAY_1, DAY_2, DAY_3, FixedClock, MarketDay, write_day
+
+from hip3_platform.analytics.landing import Landing
+from hip3_platform.catch_up import CATCH_UP
+from hip3_platform.definitions import JOB, build_definitions
+from hip3_platform.partitions import daily_partitions
+from hip3_platform.resources.policy import RotationPolicy
+from hip3_platform.resources.warehouse import WarehouseResource
+from hip3_platform.sensors.lost_runs import ATTEMPT_TAG, ATTEMPTS_MAX, days_again, end_lost_runs
+from hip3_platform.sensors.requests import DAILY_JOB, INPUT_TAG, catch_up_request, day_request, inputs_of
+from hip3_platform.sensors.sealed_files import build_sealed_files, read_cursor
+from streaming.contracts.paths import day_begin_ns
+from streaming.core.units import NS_PER_DAY
+
+DAYS = (DAY_1, DAY_2, DAY_3)
+DIES = """
+import os, signal, sys
+import dagster as dg
+
+@dg.op
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+@dg.job(name=sys.argv[2])
+def job():
+    die()
+
+with dg.DagsterInstance.local_temp(sys.argv[1]) as instance:
+    job.execute_in_process(instance=instance, run_id=sys.argv[3])
+"""
+
+
+@pytest.fixture
+def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.local_temp(str(tmp_path_factory.mktemp("dagster"))) as made:
+        yield made
+
+
+@pytest.fixture
+def landing(warehouse: WarehouseResource) -> Landing:
+    for day in DAYS:
+        write_day(warehouse.path, day, [MarketDay("xyz:GOOD")], session_id=f"s-{day}")
+    return warehouse.landing()
+
+
+def a_run(
+    instance: dg.DagsterInstance, request: dg.RunRequest, status: dg.DagsterRunStatus = dg.DagsterRunStatus.FAILURE
+) -> dg.DagsterRun:
+    """Record a run of a request, as it stands in `status`; no step of it failed."""
+    run = dg.DagsterRun(
+        job_name=request.job_name or DAILY_JOB, run_config=dict(request.run_config), tags=dict(request.tags),
+        status=status,
+    )  # fmt: skip
+    instance.add_run(run)
+    return run
+
+
+def requests_of(landing: Landing, *days: str) -> list[dg.RunRequest]:
+    return [day_request(day, landing.digest(day)) for day in days]
+
+
+def test_a_run_whose_process_was_killed_is_failed_and_one_that_lives_is_not(instance: dg.DagsterInstance) -> None:
+    run_id = "1f0c2a9e-0000-4000-8000-000000000001"
+    killed = subprocess.run([sys.executable, "-c", DIES, instance.root_directory, "daily", run_id], check=False)
+    assert killed.returncode == -9
+    assert instance.get_run_by_id(run_id).status is dg.DagsterRunStatus.STARTED, "nobody else looks"  # type: ignore[union-attr]
+    seen: list[list[str]] = []
+
+    @dg.op
+    def look() -> None:
+        seen.append(end_lost_runs(instance))  # its own run is started, and its process lives
+
+    @dg.job
+    def looking() -> None:
+        look()
+
+    assert looking.execute_in_process(instance=instance).success
+    assert seen == [[run_id]]
+    assert instance.get_run_by_id(run_id).status is dg.DagsterRunStatus.FAILURE  # type: ignore[union-attr]
+    assert end_lost_runs(instance) == []
+
+
+def test_days_that_a_killed_catch_up_left_are_asked_for_again_in_one_run(
+    instance: dg.DagsterInstance, landing: Landing
+) -> None:
+    first, second, third = requests_of(landing, *DAYS)
+    dead = a_run(instance, catch_up_request([first, second, third]))
+    a_run(instance, first, dg.DagsterRunStatus.SUCCESS)
+    in_it = a_run(instance, second)  # the day under way was a run of its own and died with the run around it
+    (again,), failed = days_again(instance, landing, [])
+    assert again.job_name == CATCH_UP
+    assert inputs_of(again.run_config) == [second.tags[INPUT_TAG], third.tags[INPUT_TAG]]
+    assert again.run_key is not None
+    assert again.run_key.endswith(dead.run_id), "Dagster drops a key that it knows"
+    assert set(failed) == {dead.run_id, in_it.run_id}
+    assert days_again(instance, landing, failed) == ([], failed)
+
+
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.STARTED])
+def test_a_day_that_another_run_has_is_not_asked_for_again(
+    instance: dg.DagsterInstance, landing: Landing, status: dg.DagsterRunStatus
+) -> None:
+    (request,) = requests_of(landing, DAY_1)
+    a_run(instance, request)
+    a_run(instance, request, status)
+    assert days_again(instance, landing, [])[0] == []
+
+
+def test_a_day_whose_parts_changed_and_a_canceled_one_are_left_to_others(
+    instance: dg.DagsterInstance, landing: Landing, warehouse: WarehouseResource
+) -> None:
+    first, second = requests_of(landing, DAY_1, DAY_2)
+    a_run(instance, first)
+    a_run(instance, second, dg.DagsterRunStatus.CANCELED)
+    write_day(warehouse.path, DAY_1, [MarketDay("xyz:LATE")], session_id="late")
+    assert days_again(instance, warehouse.landing(), [])[0] == []
+
+
+def test_a_day_that_kills_its_process_every_time_is_left_after_some_attempts(
+    instance: dg.DagsterInstance, landing: Landing
+) -> None:
+    (request,) = requests_of(landing, DAY_1)
+    seen: list[str] = []
+    for attempt in range(2, ATTEMPTS_MAX + 1):
+        a_run(instance, request)
+        (request,), seen = days_again(instance, landing, seen)
+        assert request.tags[ATTEMPT_TAG] == str(attempt)
+    a_run(instance, request)
+    assert days_again(instance, landing, seen)[0] == []
+
+
+def test_a_day_that_a_step_refused_stays_refused(landing: Landing, warehouse: WarehouseResource) -> None:
+    part = warehouse.path / landing.of(DAY_1, "bbo")[0].path
+    part.write_bytes(part.read_bytes()[:-1])
+    defs = build_definitions(warehouse, RotationPolicy(), first=DAY_1)
+    (request,) = requests_of(landing, DAY_1)
+    with dg.DagsterInstance.ephemeral() as instance:
+        job = defs.resolve_job_def(JOB)
+        assert not job.execute_in_process(
+            partition_key=DAY_1, instance=instance, raise_on_error=False, tags=dict(request.tags)
+        ).success
+        assert days_again(instance, landing, [])[0] == []
+
+
+@pytest.mark.usefixtures("landing")
+def test_the_sensor_asks_for_the_days_of_a_lost_run(instance: dg.DagsterInstance, warehouse: WarehouseResource) -> None:
+    now = day_begin_ns(DAY_3) + 2 * NS_PER_DAY
+    sensor = build_sealed_files([build_daily()], daily_partitions(DAY_1))
+
+    def tick(cursor: str | None) -> dg.SensorResult:
+        with dg.build_sensor_context(instance=instance, cursor=cursor) as context:
+            result = sensor(context, warehouse=warehouse, policy=RotationPolicy(), clock=FixedClock(now))
+        assert isinstance(result, dg.SensorResult)
+        return result
+
+    first = tick(None)
+    (asked,) = first.run_requests or ()
+    assert asked.job_name == CATCH_UP
+    dead = a_run(instance, asked)
+    second = tick(first.cursor)
+    (again,) = second.run_requests or ()
+    assert inputs_of(again.run_config) == inputs_of(asked.run_config)
+    assert read_cursor(second.cursor).failed == [dead.run_id]
+    assert read_cursor(second.cursor).requested == read_cursor(first.cursor).requested != {}
+    assert not tick(second.cursor).run_requests
+
+
+def build_daily() -> dg.JobDefinition:
+    @dg.job(name=DAILY_JOB)
+    def daily() -> None:
+        pass
+
+    return daily
