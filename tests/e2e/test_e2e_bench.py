@@ -7,42 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from one_market import ONE_MARKET
 
 ROOT = Path(__file__).parents[2]
-_SCENARIO = """
-name = "one"
-dexes = [{ name = "", full_name = "validator" }, { name = "xyz" }]
-[[markets]]
-coin = "xyz:ALPHA"
-sz_decimals = 3
-leverage_max = 10
-session = "crypto"
-px = 1040.0
-spread_bps = 1.0
-touch_usd = 40e3
-depth_usd = 400e3
-vol_bps = 0.5
-oi_usd = 4e6
-volume_usd = 6e6
-[markets.character]
-label = "stale_quote"
-is_always_open = true
-jump_rate_h = 60.0
-jump_bps_min = 6.0
-jump_bps_scale = 3.0
-shock_bps = 0.0
-oracle_noise_bps = 0.0
-slow_ratio = 1.0
-slow_delay_s = 1.5
-basis_bps = 0.0
-bbo_rate_s = 0.5
-"""
 
 
 @pytest.mark.timeout(600)
 def test_bench_platform_judges_days_that_wait_and_leaves_nothing(tmp_path: Path) -> None:
     scenario = tmp_path / "one.toml"
-    scenario.write_text(_SCENARIO)
+    scenario.write_text(ONE_MARKET)
     words = ("bench", "platform", "--backfill-days", "3", "--scenario", str(scenario), "--json")
     ended = subprocess.run(
         [sys.executable, "-m", "streaming.cli", *words],
