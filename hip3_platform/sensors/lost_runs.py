@@ -4,7 +4,8 @@ Why this module exists: when a machine goes down, Dagster finds its runs as it l
 whether the process of a local run still lives, so such a run would hold the writers' pool for ever, and every later day
 would wait behind it. One whose worker alone was killed is ended by the code server, but its days stay unjudged.
 
-Rule 1: a run is lost when the process that Dagster noted for it is not there, or began after the run did.
+Rule 1: a run is lost when the process that Dagster noted for it is not there, or began after the run did. Launchers
+that know how their workers are (containers, say, whose processes are not ours to see) are left to Dagster's monitoring.
 Rule 2: a run was cut short when it failed although no step of it did. What a step refused is not asked for again.
 Rule 3: a day is asked for again only with the input it had, only when no other run has or had it, and `ATTEMPTS_MAX`
 times in all: what kills its process every time must not go on doing so. What was canceled, somebody wanted to end.
@@ -30,6 +31,8 @@ _PID: Final = "pid"
 
 def end_lost_runs(instance: dg.DagsterInstance, proc: Path = Path("/proc")) -> list[str]:
     """Fail every started run whose process is gone; returns their ids."""
+    if instance.run_launcher.supports_check_run_worker_health:
+        return []
     lost = []
     for record in instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
         run = record.dagster_run

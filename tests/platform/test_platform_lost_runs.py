@@ -88,6 +88,17 @@ def test_a_run_whose_process_was_killed_is_failed_and_one_that_lives_is_not(inst
     assert end_lost_runs(instance) == []
 
 
+def test_runs_of_a_launcher_that_looks_after_its_workers_are_left_to_it(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = "1f0c2a9e-0000-4000-8000-000000000002"
+    subprocess.run([sys.executable, "-c", DIES, instance.root_directory, "daily", run_id], check=False)
+    monkeypatch.setattr(type(instance.run_launcher), "supports_check_run_worker_health", True)
+    assert end_lost_runs(instance) == []
+    monkeypatch.undo()
+    assert end_lost_runs(instance) == [run_id]
+
+
 def test_days_that_a_killed_catch_up_left_are_asked_for_again_in_one_run(
     instance: dg.DagsterInstance, landing: Landing
 ) -> None:
