@@ -7,6 +7,7 @@ Dagster's own records. How long the sensor slept before is not in it, and is tol
 Rule 3: what Great Expectations takes is the time of the steps that run it; its import is in the first of them.
 """
 
+import os
 import shutil
 import socket
 import sys
@@ -107,7 +108,8 @@ def bench_platform(folder: Path, *, scenario: str, seed: int, day_count: int, te
         history(later, "--from", str(last), "--to", str(last))
         prepare_dagster_home(root, home, warehouse)
         dagster = children.start("dagster", _dagster_words(root), env=environment, cwd=root)
-        with dg.DagsterInstance.from_config(str(home)) as instance:
+        os.environ["DAGSTER_HOME"] = str(home)
+        with dg.DagsterInstance.get() as instance:
             watch = _Watch(instance, dagster, tell)
             many = watch.until_green(day_count)
             backfill = Judged.of(instance, watch.until_ended(CATCH_UP))

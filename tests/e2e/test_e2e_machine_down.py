@@ -62,14 +62,17 @@ def dagster(home: Path, warehouse: Path) -> Iterator[None]:
 
 
 @pytest.mark.timeout(600)
-def test_machine_that_goes_down_in_a_backfill_leaves_no_day_unjudged(tmp_path: Path) -> None:
+def test_machine_that_goes_down_in_a_backfill_leaves_no_day_unjudged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     home, warehouse, scenario = tmp_path / "home", tmp_path / "w", tmp_path / "one.toml"
     scenario.write_text(ONE_MARKET)
     written = ("--from", DAYS[0], "--to", DAYS[-1], "--columns", "--scenario", str(scenario))
     history = [sys.executable, "-m", "streaming.cli", "history", *written, "--warehouse", str(warehouse)]
     subprocess.run(history, check=True, capture_output=True, timeout=200)
     prepare_dagster_home(ROOT, home, warehouse)
-    with dg.DagsterInstance.from_config(str(home)) as instance:
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    with dg.DagsterInstance.get() as instance:
 
         def days(status: str) -> Callable[[], set[str]]:
             chosen = dg.RunsFilter(job_name=DAILY_JOB, statuses=[dg.DagsterRunStatus(status)])

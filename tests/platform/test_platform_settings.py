@@ -8,15 +8,21 @@ import dagster as dg
 import pytest
 import yaml
 
+from hip3_platform.dagster_storage import KeptEventLog
 from hip3_platform.definitions import defs
 from hip3_platform.resources.warehouse import WarehouseResource
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_instance_file_is_accepted_quiet_and_serial_for_writers(tmp_path: Path) -> None:
+def test_instance_file_is_accepted_quiet_and_serial_for_writers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shutil.copy(ROOT / "dagster_home" / "dagster.yaml", tmp_path)
-    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    with dg.DagsterInstance.get() as instance:
+        assert isinstance(instance.event_log_storage, KeptEventLog)
+        assert instance.event_log_storage.path_for_shard("index").startswith(str(tmp_path / "history" / "runs"))
         assert instance.telemetry_enabled is False
         assert instance.nux_enabled is False
         pools = instance.get_concurrency_config().pool_config
