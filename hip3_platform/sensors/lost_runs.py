@@ -4,15 +4,18 @@ Why this module exists: when a machine goes down, Dagster finds its runs as it l
 whether the process of a local run still lives, so such a run would hold the writers' pool for ever, and every later day
 would wait behind it. One whose worker alone was killed is ended by the code server, but its days stay unjudged.
 
-Rule 1: a run is lost when the process that Dagster noted for it is not there, or began after the run did. Launchers
-that know how their workers are (containers, say, whose processes are not ours to see) are left to Dagster's monitoring.
+Rule 1: a run is lost when the process that Dagster noted for it is not there, or is another one by now: a process is
+known by boot, number and begin in ticks since boot, none of which moves when a clock is set. At first sight of a run
+there is only the wall clock to tell whether the process is the run's: it must not have begun after it. A run without a
+process is given one look. Launchers that know how their workers are (containers, say) are left to Dagster's monitoring.
 Rule 2: a run was cut short when it failed although no step of it did. What a step refused is not asked for again.
 Rule 3: a day is asked for again only with the input it had, only when no other run has or had it, and `ATTEMPTS_MAX`
 times in all: what kills its process every time must not go on doing so. What was canceled, somebody wanted to end.
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -27,20 +30,52 @@ ATTEMPT_TAG: Final = "hip3/attempt"
 SEEN_MAX: Final = 20
 """So many of the newest failed runs are looked at."""
 _PID: Final = "pid"
+_NO_PROCESS: Final = "none"
 
 
-def end_lost_runs(instance: dg.DagsterInstance, proc: Path = Path("/proc")) -> list[str]:
-    """Fail every started run whose process is gone; returns their ids."""
+@dataclass(frozen=True, slots=True)
+class _Process:
+    name: str
+    """The same for ever, and no other process has it."""
+    began_s: float
+    """By the wall clock: moves when that is set."""
+
+    def is_of(self, seen: str | None, started_s: float) -> bool:
+        """Return whether a run that started then is in it; `seen` is what the last look found for that run."""
+        if seen in (None, _NO_PROCESS):
+            return self.began_s <= started_s + 2.0  # the boot instant is known to the second
+        return self.name == seen
+
+
+def end_lost_runs(
+    instance: dg.DagsterInstance, known: Mapping[str, str], proc: Path = Path("/proc")
+) -> tuple[list[str], dict[str, str]]:
+    """Fail every started run whose process is gone.
+
+    Args:
+        instance: Where runs are recorded.
+        known: Run → its process, as the last look found them.
+        proc: What the kernel tells of processes.
+
+    Returns:
+        The runs that were failed, and what to give to the next look.
+    """
     if instance.run_launcher.supports_check_run_worker_health:
-        return []
-    lost = []
+        return [], {}
+    lost, living = [], dict[str, str]()
     for record in instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
         run = record.dagster_run
-        pid = _pid_of(instance, run.run_id)
-        if pid is not None and not _is_alive(proc, pid, record.start_time or 0.0):
-            instance.report_run_failed(run, f"its process {pid} is gone: the machine went down, or it was killed")
+        pid, seen = _pid_of(instance, run.run_id), known.get(run.run_id)
+        process = None if pid is None else _process(proc, pid)
+        if process is not None and process.is_of(seen, record.start_time or 0.0):
+            living[run.run_id] = process.name
+        elif pid is None and seen is None:
+            living[run.run_id] = _NO_PROCESS
+        else:
+            what = "it noted no process" if pid is None else f"its process {pid} is gone"
+            instance.report_run_failed(run, f"{what}: the machine went down, or it was killed")
             lost.append(run.run_id)
-    return lost
+    return lost, living
 
 
 def days_again(
@@ -103,14 +138,16 @@ def _pid_of(instance: dg.DagsterInstance, run_id: str) -> int | None:
     return None
 
 
-def _is_alive(proc: Path, pid: int, started_s: float) -> bool:
+def _process(proc: Path, pid: int) -> _Process | None:
+    """Return what tells a process from every other one; None if there is none, or only its remains."""
     try:
         fields = (proc / str(pid) / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        booted = (proc / "stat").read_text(encoding="utf-8")
     except (FileNotFoundError, ProcessLookupError):
-        return False
+        return None
     if fields[0] == "Z":
-        return False
+        return None
+    booted = (proc / "stat").read_text(encoding="utf-8")
     boot_s = next(int(line.split()[1]) for line in booted.splitlines() if line.startswith("btime "))
-    began_s = boot_s + int(fields[19]) / os.sysconf("SC_CLK_TCK")
-    return began_s <= started_s + 2.0  # the boot instant is known to the second
+    boot_id = (proc / "sys" / "kernel" / "random" / "boot_id").read_text(encoding="utf-8").strip()
+    ticks = int(fields[19])
+    return _Process(name=f"{boot_id}:{pid}:{ticks}", began_s=boot_s + ticks / os.sysconf("SC_CLK_TCK"))

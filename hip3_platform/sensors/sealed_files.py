@@ -68,6 +68,8 @@ class Cursor(msgspec.Struct, kw_only=True):
     today_ts_ns: int = 0
     failed: list[str] = []
     """Newest failed runs, which were looked at: whether they left days."""
+    processes: dict[str, str] = {}
+    """Started run → its process."""
 
 
 def read_cursor(text: str | None) -> Cursor:
@@ -195,8 +197,9 @@ def _tick(
         landing = warehouse.landing()
     except StoreError as error:
         return dg.SensorResult(skip_reason=f"manifest: {error}", cursor=context.cursor)
-    end_lost_runs(context.instance)
-    plan = plan_tick(landing, keys, read_cursor(context.cursor), now_ts_ns)
+    cursor = read_cursor(context.cursor)
+    _, cursor.processes = end_lost_runs(context.instance, cursor.processes)
+    plan = plan_tick(landing, keys, cursor, now_ts_ns)
     again, plan.cursor.failed = days_again(context.instance, landing, plan.cursor.failed)
     requests = [*plan.requests, *again]
     closed = [day for day in landing.days if day in keys and is_closed(day, now_ts_ns)]
@@ -204,12 +207,12 @@ def _tick(
         stale = stale_ranking_request(warehouse, closed[-1], ScoreRule().window_days)
         stale = stale or other_account_request(warehouse, policy)
         requests += [stale] if stale else []
-    cursor = msgspec.json.encode(plan.cursor).decode()
+    kept = msgspec.json.encode(plan.cursor).decode()
     if requests:
         asked = [*plan.days, *(request.partition_key for request in plan.requests if request.partition_key)]
         events = [event for day in dict.fromkeys(asked) for event in landing_events(landing, day)]
-        return dg.SensorResult(run_requests=requests, cursor=cursor, asset_events=events)
-    return dg.SensorResult(skip_reason=_skip_text(plan, landing), cursor=cursor)
+        return dg.SensorResult(run_requests=requests, cursor=kept, asset_events=events)
+    return dg.SensorResult(skip_reason=_skip_text(plan, landing), cursor=kept)
 
 
 def build_sealed_files(jobs: Sequence[Any], partitions: dg.DailyPartitionsDefinition) -> dg.SensorDefinition:

@@ -1,11 +1,15 @@
 """Runs whose process is gone are ended, and the days they left are asked for again, a few times."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.events import DagsterEvent, EngineEventData
 from platform_warehouse import DAY_1, DAY_2, DAY_3, FixedClock, MarketDay, write_day
 
 from hip3_platform.analytics.landing import Landing
@@ -76,7 +80,7 @@ def test_a_run_whose_process_was_killed_is_failed_and_one_that_lives_is_not(inst
 
     @dg.op
     def look() -> None:
-        seen.append(end_lost_runs(instance))  # its own run is started, and its process lives
+        seen.append(end_lost_runs(instance, {})[0])  # its own run is started, and its process lives
 
     @dg.job
     def looking() -> None:
@@ -85,7 +89,93 @@ def test_a_run_whose_process_was_killed_is_failed_and_one_that_lives_is_not(inst
     assert looking.execute_in_process(instance=instance).success
     assert seen == [[run_id]]
     assert instance.get_run_by_id(run_id).status is dg.DagsterRunStatus.FAILURE  # type: ignore[union-attr]
-    assert end_lost_runs(instance) == []
+    assert end_lost_runs(instance, {}) == ([], {})
+
+
+@dataclass
+class FakeProc:
+    """What a kernel tells of one process; `btime_s` moves when the clock is set."""
+
+    folder: Path
+
+    def write(self, *, boot_id: str, btime_s: int, pid: int, ticks: int) -> Path:
+        for path, text in {
+            "stat": f"cpu 0\nbtime {btime_s}\n",
+            "sys/kernel/random/boot_id": f"{boot_id}\n",
+            f"{pid}/stat": " ".join([str(pid), "(python (x) y)", "S", *["0"] * 18, str(ticks), "0"]),
+        }.items():
+            (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (self.folder / path).write_text(text)
+        return self.folder
+
+
+def started(instance: dg.DagsterInstance, request: dg.RunRequest, pid: int | None) -> tuple[str, int]:
+    """Record a run that started, as a process of its own would; returns its id and when it started."""
+    run = a_run(instance, request, dg.DagsterRunStatus.STARTING)
+    if pid is not None:
+        instance.report_engine_event("Started process for run", run, EngineEventData.in_process(pid))
+    begun = DagsterEvent(event_type_value="PIPELINE_START", job_name=run.job_name)
+    instance.report_dagster_event(begun, run.run_id)
+    (record,) = instance.get_run_records(dg.RunsFilter(run_ids=[run.run_id]))
+    assert record.start_time is not None
+    return run.run_id, int(record.start_time)
+
+
+@pytest.mark.parametrize("set_s", [3600, -3600, 3])
+def test_a_run_goes_on_when_the_clock_is_set_while_it_is_under_way(
+    instance: dg.DagsterInstance, landing: Landing, tmp_path: Path, set_s: int
+) -> None:
+    (request,) = requests_of(landing, DAY_1)
+    run_id, start_s = started(instance, request, 77)
+    proc = FakeProc(tmp_path / "proc")
+    booted = {"boot_id": "b-1", "pid": 77, "ticks": 500}
+    lost, known = end_lost_runs(instance, {}, proc.write(btime_s=start_s - 100, **booted))  # type: ignore[arg-type]
+    assert (lost, set(known)) == ([], {run_id})
+    set_back = proc.write(btime_s=start_s - 100 + set_s, **booted)  # type: ignore[arg-type]
+    assert end_lost_runs(instance, known, set_back) == ([], known)
+
+
+@pytest.mark.parametrize(("boot_id", "ticks"), [("b-2", 500), ("b-1", 501)], ids=["another boot", "begun a tick later"])
+def test_a_process_that_has_the_number_of_a_dead_one_keeps_no_run(
+    instance: dg.DagsterInstance, landing: Landing, tmp_path: Path, boot_id: str, ticks: int
+) -> None:
+    (request,) = requests_of(landing, DAY_1)
+    run_id, start_s = started(instance, request, 77)
+    proc = FakeProc(tmp_path / "proc")
+    _, known = end_lost_runs(instance, {}, proc.write(boot_id="b-1", btime_s=start_s - 100, pid=77, ticks=500))
+    other = proc.write(boot_id=boot_id, btime_s=start_s - 100, pid=77, ticks=ticks)
+    assert end_lost_runs(instance, known, other) == ([run_id], {})
+
+
+@pytest.mark.parametrize(("began_s", "is_lost"), [(2, False), (3, True)])
+def test_at_first_sight_a_process_that_began_after_the_run_is_another_one(
+    instance: dg.DagsterInstance, landing: Landing, tmp_path: Path, began_s: int, is_lost: bool
+) -> None:
+    (request,) = requests_of(landing, DAY_1)
+    run_id, start_s = started(instance, request, 77)
+    proc = FakeProc(tmp_path / "proc").write(boot_id="b-1", btime_s=start_s + began_s, pid=77, ticks=0)
+    assert end_lost_runs(instance, {}, proc)[0] == [run_id] * is_lost
+
+
+def test_a_run_that_noted_no_process_is_given_one_look(instance: dg.DagsterInstance, landing: Landing) -> None:
+    (request,) = requests_of(landing, DAY_1)
+    run_id, _ = started(instance, request, None)
+    lost, known = end_lost_runs(instance, {})
+    assert lost == []
+    assert end_lost_runs(instance, known)[0] == [run_id]
+
+
+def test_a_run_that_notes_its_process_after_the_first_look_goes_on(
+    instance: dg.DagsterInstance, landing: Landing, tmp_path: Path
+) -> None:
+    (request,) = requests_of(landing, DAY_1)
+    run_id, start_s = started(instance, request, None)
+    _, known = end_lost_runs(instance, {})
+    run = instance.get_run_by_id(run_id)
+    assert run is not None
+    instance.report_engine_event("Executing steps in process", run, EngineEventData.in_process(77))
+    proc = FakeProc(tmp_path / "proc").write(boot_id="b-1", btime_s=start_s - 100, pid=77, ticks=500)
+    assert end_lost_runs(instance, known, proc)[0] == []
 
 
 def test_runs_of_a_launcher_that_looks_after_its_workers_are_left_to_it(
@@ -94,9 +184,9 @@ def test_runs_of_a_launcher_that_looks_after_its_workers_are_left_to_it(
     run_id = "1f0c2a9e-0000-4000-8000-000000000002"
     subprocess.run([sys.executable, "-c", DIES, instance.root_directory, "daily", run_id], check=False)
     monkeypatch.setattr(type(instance.run_launcher), "supports_check_run_worker_health", True)
-    assert end_lost_runs(instance) == []
+    assert end_lost_runs(instance, {}) == ([], {})
     monkeypatch.undo()
-    assert end_lost_runs(instance) == [run_id]
+    assert end_lost_runs(instance, {}) == ([run_id], {})
 
 
 def test_days_that_a_killed_catch_up_left_are_asked_for_again_in_one_run(
@@ -176,10 +266,13 @@ def test_the_sensor_asks_for_the_days_of_a_lost_run(instance: dg.DagsterInstance
     (asked,) = first.run_requests or ()
     assert asked.job_name == CATCH_UP
     dead = a_run(instance, asked)
+    other = dg.RunRequest(job_name="by_hand", tags={})
+    under_way, _ = started(instance, other, os.getpid())
     second = tick(first.cursor)
     (again,) = second.run_requests or ()
     assert inputs_of(again.run_config) == inputs_of(asked.run_config)
     assert read_cursor(second.cursor).failed == [dead.run_id]
+    assert set(read_cursor(second.cursor).processes) == {under_way}
     assert read_cursor(second.cursor).requested == read_cursor(first.cursor).requested != {}
     assert not tick(second.cursor).run_requests
 
