@@ -16,9 +16,10 @@ from typing import Any
 import polars as pl
 
 from hip3_platform.analytics.evidence import basis, episode_rows, fill_rows, sums, verdict
-from hip3_platform.analytics.evidence.approval import MarketEvidence, approvals_frame, approve_markets
+from hip3_platform.analytics.evidence.approval import MarketEvidence, approvals_frame, approve_markets, refused
 from hip3_platform.analytics.evidence.columns import MarketDay
 from hip3_platform.analytics.evidence.episodes import decisions_of, events_of
+from hip3_platform.analytics.evidence.latency import Latency, measured_latency
 from hip3_platform.analytics.evidence.markouts import markouts_of
 from hip3_platform.analytics.evidence.monitor import Standing, reapprove
 from hip3_platform.analytics.evidence.probe_pairs import probes_of
@@ -89,7 +90,7 @@ class EvidenceRule:
     """What the evidence assumes about our orders, and which policies may be chosen."""
 
     latency_ms: int = 200
-    """From the decision to the match: p90, rounded up to the grid; never the median."""
+    """The least that is assumed from the decision to the match, on the grid; real orders can only raise it."""
     origins: OriginFamily = "both"
     verdict: VerdictRule = field(default_factory=VerdictRule)
 
@@ -142,15 +143,36 @@ def write_verdicts(root: Path, venue: str, day: str, rule: EvidenceRule) -> Writ
     return _write(root, VERDICTS, venue, day, frame)
 
 
-def write_approvals(root: Path, venue: str, day: str, rule: EvidenceRule) -> tuple[Written, Written]:
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What a look at a window decided."""
+
+    approvals: Written
+    standings: Written
+    latency: Latency
+
+
+def latency_until(root: Path, venue: str, day: str, rule: EvidenceRule) -> Latency:
+    """Return the latency that markets are judged at over the window that ends with `day`."""
+    return measured_latency(root, venue, window_days(day, WINDOW_DAYS), rule.latency_ms)
+
+
+def write_approvals(root: Path, venue: str, day: str, rule: EvidenceRule) -> Decided:
     """Decide which markets the window that ends with `day` proves; write gold/approvals and gold/standings."""
-    rows = approve_markets(_evidence(root, venue, day, rule), latency_ms=rule.latency_ms, origins=rule.origins)
+    latency = latency_until(root, venue, day, rule)
+    markets = _evidence(root, venue, day, latency.ms)
+    rows = approve_markets(markets, latency_ms=latency.ms, origins=rule.origins)
+    if not latency.is_known:
+        rows = refused(rows, latency.text)
     standings = reapprove(_standings_before(root, venue, day), rows, day)
-    approvals = _write(root, APPROVALS, venue, day, approvals_frame(rows, venue, day))
-    return approvals, _write(root, STANDINGS, venue, day, standings_frame(standings, venue))
+    return Decided(
+        approvals=_write(root, APPROVALS, venue, day, approvals_frame(rows, venue, day)),
+        standings=_write(root, STANDINGS, venue, day, standings_frame(standings, venue)),
+        latency=latency,
+    )
 
 
-def _evidence(root: Path, venue: str, day: str, rule: EvidenceRule) -> dict[str, MarketEvidence]:
+def _evidence(root: Path, venue: str, day: str, latency_ms: int) -> dict[str, MarketEvidence]:
     days = window_days(day, WINDOW_DAYS)
     by_market = dict(read_window(root, POLICY_HOURS, venue, days).group_by("coin"))
     verdicts = pl.read_parquet(gold_path(root, table=VERDICTS, venue=venue, day=day))
@@ -160,7 +182,7 @@ def _evidence(root: Path, venue: str, day: str, rule: EvidenceRule) -> dict[str,
         coin: MarketEvidence(
             sums=in_tradable_hours(sums.from_frame(by_market.get((coin,), nothing), days), coin),
             verdict=said[coin],
-            probes=probes_of(root, venue, days, coin, rule.latency_ms),
+            probes=probes_of(root, venue, days, coin, latency_ms),
         )
         for coin in watched_markets(root, venue, days)
     }

@@ -1,6 +1,6 @@
 """gold/gate_outcomes and gold/gate_prices: what every limit blocked, and what that cost or saved."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -19,9 +19,6 @@ from hip3_platform.assets.common import (
 from hip3_platform.resources.evidence import EvidencePolicy
 from hip3_platform.resources.warehouse import WarehouseResource
 
-if TYPE_CHECKING:
-    from hip3_platform.analytics.counterfactual import GateRule
-
 _SHOWN = (
     "coin", "kind", "name", "state", "blocked_count", "only_count", "only_fill_count", "price_bps", "price_bps_low",
     "price_bps_high", "price_usd", "price_usd_low", "price_usd_high", "passed_bps", "why",
@@ -33,9 +30,10 @@ DRAWN_MAX = 24
 
 def build_gate_outcomes(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
     """Return the asset with what would have become of every signal of a day."""
+    orders = dg.AssetDep(bronze_key("orders"), partition_mapping=looking_back(WINDOW_DAYS))
 
     @dg.asset(
-        key=gold_key(GATE_OUTCOMES), deps=[bronze_key(name) for name in GATE_SOURCES],
+        key=gold_key(GATE_OUTCOMES), deps=[*(bronze_key(name) for name in GATE_SOURCES), orders],
         group_name="gold", partitions_def=partitions, kinds={"polars"}, freshness_policy=FRESHNESS, pool=WRITER_POOL,
     )  # fmt: skip
     def gate_outcomes(
@@ -44,8 +42,9 @@ def build_gate_outcomes(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDe
         """Every signal, taken or blocked, with its executable result; one row a signal."""
         from hip3_platform.analytics import counterfactual
 
-        venue = warehouse.checked_venue
-        written = counterfactual.write_gate_outcomes(warehouse.path, venue, context.partition_key, _rule(evidence))
+        venue, day = warehouse.checked_venue, context.partition_key
+        rule = counterfactual.GateRule(latency_ms=_latency_ms(warehouse, day, evidence))
+        written = counterfactual.write_gate_outcomes(warehouse.path, venue, day, rule)
         frame = written.frame
         states = {f"{name}_count": int((frame["state"] == name).sum()) for name in ("filled", "missed", "void")}
         schema = schema_of_frame(counterfactual.OUTCOME_SCHEMA, counterfactual.OUTCOME_ABOUT)
@@ -69,14 +68,14 @@ def build_gate_prices(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefi
         key=gold_key(GATE_PRICES), deps=[dg.AssetDep(gold_key(GATE_OUTCOMES), partition_mapping=window)],
         group_name="gold", partitions_def=partitions, kinds={"polars"}, freshness_policy=FRESHNESS, pool=WRITER_POOL,
     )  # fmt: skip
-    def gate_prices(
-        context: dg.AssetExecutionContext, warehouse: WarehouseResource, evidence: EvidencePolicy
-    ) -> dg.MaterializeResult[Any]:
+    def gate_prices(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult[Any]:
         """What each limit cost or saved per market: executable results of what it alone blocked, with bounds."""
         from hip3_platform.analytics import counterfactual
 
         venue = warehouse.checked_venue
-        written = counterfactual.write_gate_prices(warehouse.path, venue, context.partition_key, _rule(evidence))
+        written = counterfactual.write_gate_prices(
+            warehouse.path, venue, context.partition_key, counterfactual.GateRule()
+        )
         frame = written.frame
         counts = {f"{name}_count": int((frame["state"] == name).sum()) for name in ("costs", "saves", "unclear")}
         schema = schema_of_frame(counterfactual.PRICE_SCHEMA, counterfactual.PRICE_ABOUT)
@@ -93,11 +92,11 @@ def build_gate_prices(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefi
     return gate_prices
 
 
-def _rule(evidence: EvidencePolicy) -> "GateRule":
-    from hip3_platform.analytics.counterfactual import GateRule
+def _latency_ms(warehouse: WarehouseResource, day: str, evidence: EvidencePolicy) -> int:
+    """Return the latency that markets are judged at: limits are priced at the same."""
+    from hip3_platform.analytics.gold_evidence import latency_until
 
-    # Limits are priced at the latency that markets are judged at.
-    return GateRule(latency_ms=evidence.latency_ms)
+    return latency_until(warehouse.path, warehouse.checked_venue, day, evidence.rule).ms
 
 
 def by_weight(frame: pl.DataFrame) -> pl.DataFrame:

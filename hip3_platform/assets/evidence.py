@@ -21,7 +21,7 @@ from hip3_platform.analytics.evidence.tables import (
     VERDICTS,
     WINDOW_DAYS,
 )
-from hip3_platform.analytics.gold import DAILY_METRICS, Written
+from hip3_platform.analytics.gold import DAILY_METRICS
 from hip3_platform.assets.common import (
     FRESHNESS,
     WRITER_POOL,
@@ -38,6 +38,7 @@ from hip3_platform.resources.warehouse import WarehouseResource
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from hip3_platform.analytics.gold_evidence import Decided
     from hip3_platform.looks.files import Files
 
 SOURCE_TABLES = ("bbo", "ctx", "specs", "signals", "gates")
@@ -152,6 +153,7 @@ def build_approvals(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefini
     deps = [
         dg.AssetDep(gold_key(POLICY_HOURS), partition_mapping=window),
         dg.AssetDep(gold_key(DAILY_METRICS), partition_mapping=window),
+        dg.AssetDep(bronze_key("orders"), partition_mapping=window),
         dg.AssetDep(gold_key(VERDICTS)),
     ]
     about = {
@@ -177,9 +179,10 @@ def build_approvals(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefini
         from hip3_platform.looks.files import Files
 
         venue = warehouse.checked_venue
-        decided, standings = write_approvals(warehouse.path, venue, context.partition_key, evidence.rule)
+        decided = write_approvals(warehouse.path, venue, context.partition_key, evidence.rule)
         files = Files(warehouse.path, venue, context.partition_key)
         yield dg.MaterializeResult(asset_key=gold_key(APPROVALS), metadata=_approvals_metadata(decided, files))
+        standings = decided.standings
         held = standings.frame.filter(pl.col("since").is_not_null())
         yield dg.MaterializeResult(
             asset_key=gold_key(STANDINGS),
@@ -193,12 +196,13 @@ def build_approvals(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefini
     return approvals
 
 
-def _approvals_metadata(written: Written, files: "Files") -> dict[str, Any]:
+def _approvals_metadata(decided: "Decided", files: "Files") -> dict[str, Any]:
     from hip3_platform.analytics.evidence import approval
     from hip3_platform.looks.sections.evidence import intervals, threshold_figures
     from hip3_platform.looks.sections.markouts import heat_figures
     from hip3_platform.looks.summaries import best_markets
 
+    written, latency = decided.approvals, decided.latency
     frame = written.frame
     best = best_markets(frame, 1)
     by_threshold, heats = threshold_figures(files, best), heat_figures(files, best)
@@ -211,6 +215,9 @@ def _approvals_metadata(written: Written, files: "Files") -> dict[str, Any]:
             best_by_threshold=(next(iter(by_threshold[0]), None) if by_threshold else None, "best market by threshold"),
             best_by_latency=(next(iter(heats or ()), None), "best market by latency and horizon"),
         ),
+        "latency": latency.text,
+        "latency_ms": latency.ms,
+        "orders_measured": latency.order_count,
         "markets_approved": passed.height,
         "markets_tested": frame.height,
     }

@@ -13,7 +13,8 @@ class EvidencePolicy(dg.ConfigurableResource[None]):
     """Assumptions under which markets are judged."""
 
     latency_ms: int = Field(
-        default=200, description="p90 from the decision to the match, rounded up to 100, 200, 400, 500 or 800"
+        default=200,
+        description="least from the decision to the match: 100, 200, 400, 500 or 800; real orders can only raise it",
     )
     origins: Literal["both", "oracle_led"] = Field(
         default="both", description="which policies may be chosen; oracle_led is safer where the latency is in doubt"

@@ -26,6 +26,7 @@ from hip3_platform.analytics.counterfactual import (
     write_gate_outcomes,
     write_gate_prices,
 )
+from hip3_platform.analytics.evidence.latency import ORDERS_MIN
 from hip3_platform.analytics.evidence.tables import GATE_SOURCES
 from hip3_platform.analytics.landing import read_landing
 from hip3_platform.assets.counterfactual import build_gate_outcomes, build_gate_prices, by_weight, price_plot
@@ -286,6 +287,26 @@ def test_assets_show_table_and_plot(tmp_path: Path) -> None:
     table = prices["prices"]
     assert isinstance(table, dg.TableMetadataValue)
     assert {record.data["name"] for record in table.records} == {"spread_shock", "halt"}
+
+
+@pytest.mark.parametrize(("order_count", "missed"), [(ORDERS_MIN - 1, 0), (ORDERS_MIN, 1)])
+def test_limits_are_priced_at_the_latency_that_real_orders_had(tmp_path: Path, order_count: int, missed: int) -> None:
+    market = _told(DAY_1, [Story("spread_shock", ask="99.81"), Story()])  # the touch leaves after 300 ms
+    for at in range(order_count):
+        market.add(
+            "orders", seq=9_000 + at, cloid=f"c{at}", ts_ns=day_begin_ns(DAY_1), decided_ts_ns=day_begin_ns(DAY_1),
+            mode="live", status="filled", sent_us=400, answered_us=350_000,
+        )  # fmt: skip
+    write_day(tmp_path, DAY_1, [market])
+    for table in (*GATE_SOURCES, "orders"):
+        compact(tmp_path, table, "sim", DAY_1, read_landing(tmp_path, "sim").of(DAY_1, table))
+    resources = {"warehouse": WarehouseResource(root=str(tmp_path), venue="sim"), "evidence": EvidencePolicy()}
+    with dg.DagsterInstance.ephemeral() as instance:
+        made = dg.materialize(
+            [build_gate_outcomes(daily_partitions(DAY_1))], partition_key=DAY_1, instance=instance, resources=resources
+        )
+    (told,) = made.asset_materializations_for_node("gold__gate_outcomes")
+    assert told.metadata["missed_count"].value == missed
 
 
 def test_plot_without_prices_says_so() -> None:

@@ -14,7 +14,8 @@ further correction), else `latency_fragile`: micro at most. Off the end of the g
 Rule 6: the bound shown is the FCR one, theta - t_{1 - .05 R/m, df} se: above 0 exactly where rule 4 approves. A market
 out by rules 1 to 3 has none.
 Rule 7: what passes is `approved_micro`; passed probes of real orders make it `approved_trade`.
-Rule 8: `stay_state` is the same at 20 % instead of 5 %: the most a market held since earlier may keep (`monitor.py`).
+Rule 8: where real orders are later than the grid ends (`latency.py`), `refused` takes back every approval.
+Rule 9: `stay_state` is the same at 20 % instead of 5 %: the most a market held since earlier may keep (`monitor.py`).
 """
 
 from collections.abc import Mapping
@@ -147,6 +148,19 @@ def approve_markets(
         later = [walk(each.sums, policies, stressed_ms) for each, policies in zip(evidence, chosen, strict=True)]
         stressed = _test(later)
     return _rows(coins, evidence, walks, stressed, (latency_ms, stressed_ms))
+
+
+def refused(rows: tuple[Approval, ...], why: str) -> tuple[Approval, ...]:
+    """Return the rows with nothing approved (rule 8); their figures stay, for people."""
+    return tuple(
+        replace(row, state=_at_most(row.state), stay_state=_at_most(row.stay_state), bound_bps=None, approved_count=0,
+                reason=f"{why}; else: {row.reason}")
+        for row in rows
+    )  # fmt: skip
+
+
+def _at_most(state: State) -> State:
+    return state if state in LEVELS[0] else "rejected"
 
 
 def _test(walks: list[Walk]) -> Estimate:
