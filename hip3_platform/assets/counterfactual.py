@@ -3,7 +3,6 @@
 from typing import Any
 
 import dagster as dg
-import polars as pl
 
 from hip3_platform.analytics.evidence.tables import GATE_OUTCOMES, GATE_PRICES, GATE_SOURCES, WINDOW_DAYS
 from hip3_platform.assets.common import (
@@ -25,7 +24,6 @@ _SHOWN = (
 )  # fmt: skip
 SHOWN_ROWS_MAX = 200
 """Rows in the table of the UI; the file holds all."""
-DRAWN_MAX = 24
 
 
 def build_gate_outcomes(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
@@ -71,6 +69,8 @@ def build_gate_prices(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefi
     def gate_prices(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult[Any]:
         """What each limit cost or saved per market: executable results of what it alone blocked, with bounds."""
         from hip3_platform.analytics import counterfactual
+        from hip3_platform.looks.render import markdown_image
+        from hip3_platform.looks.sections.trading import by_weight, prices_figure
 
         venue = warehouse.checked_venue
         written = counterfactual.write_gate_prices(
@@ -82,7 +82,7 @@ def build_gate_prices(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefi
         return dg.MaterializeResult(
             metadata={
                 "prices": table_value(by_weight(frame).head(SHOWN_ROWS_MAX), _SHOWN),
-                "plot": dg.MetadataValue.md(price_plot(frame, venue)),
+                "plot": dg.MetadataValue.md(markdown_image(prices_figure(frame, venue), "what each limit cost")),
                 **written_metadata(written, venue, schema),
                 **counts,
                 "insufficient_count": int((frame["state"] == "insufficient").sum()),
@@ -97,28 +97,3 @@ def _latency_ms(warehouse: WarehouseResource, day: str, evidence: EvidencePolicy
     from hip3_platform.analytics.gold_evidence import latency_until
 
     return latency_until(warehouse.path, warehouse.checked_venue, day, evidence.rule).ms
-
-
-def by_weight(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows with all markets first, then those that blocked most."""
-    from hip3_platform.analytics.counterfactual import ALL_MARKETS
-
-    is_all = pl.col("coin") == ALL_MARKETS
-    return frame.sort(is_all, "only_count", "coin", "name", descending=[True, True, False, False])
-
-
-def price_plot(frame: pl.DataFrame, venue: str) -> str:
-    """Return the prices with their bounds as a picture in Markdown: all markets first, then those with most fills."""
-    # Drawing is imported where it is drawn: a code location loads without it.
-    from hip3_platform.looks.figures import bounds
-    from hip3_platform.looks.render import markdown_image
-
-    rows = [
-        (f"{row['coin']} {row['name']} ({row['only_fill_count']})", *(row[name] for name in _DRAWN))
-        for row in by_weight(frame.filter(pl.col("price_bps").is_not_null())).head(DRAWN_MAX).iter_rows(named=True)
-    ]
-    title = f"What each limit cost (> 0) or saved, with its fills ({venue})"
-    return markdown_image(bounds(rows, title, "bps a fill of what it alone blocked"), title)
-
-
-_DRAWN = ("price_bps_low", "price_bps", "price_bps_high")

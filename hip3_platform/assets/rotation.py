@@ -82,15 +82,17 @@ def build_market_ranking(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsD
     ) -> dg.MaterializeResult[Any]:
         """Lower bound of dollars a day, by the policy approved, at the measured latency and the book's capacity."""
         from hip3_platform.analytics.gold_rotation import write_ranking
+        from hip3_platform.looks.render import markdown_image
+        from hip3_platform.looks.sections.rotation import ranking_figure
 
         venue = warehouse.checked_venue
         written = write_ranking(warehouse.path, venue, context.partition_key, policy.ranking)
-        ranked = written.frame.filter(pl.col("rank").is_not_null())
+        ranked, drawn = written.frame.filter(pl.col("rank").is_not_null()), ranking_figure(written.frame, venue)
         return dg.MaterializeResult(
             metadata={
                 "ranking": table_value(written.frame, _RANKING_SHOWN),
                 **written_metadata(written, venue, schema_of_frame(score.SCHEMA, score.ABOUT)),
-                "bounds": dg.MetadataValue.md(_ranking_drawn(ranked, venue)),
+                "bounds": dg.MetadataValue.md(markdown_image(drawn, "dollars a day by market")),
                 "markets_ranked": ranked.height,
                 "markets_unranked": written.frame.height - ranked.height,
                 **maximum_point(ranked, "mean_usd", "best_mean_usd"),
@@ -100,17 +102,6 @@ def build_market_ranking(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsD
         )
 
     return market_ranking
-
-
-def _ranking_drawn(ranked: pl.DataFrame, venue: str) -> str:
-    from hip3_platform.looks.figures import bounds
-    from hip3_platform.looks.render import markdown_image
-
-    rows = [
-        (row["coin"], row["score_usd"], row["mean_usd"], 2 * row["mean_usd"] - row["score_usd"])
-        for row in ranked.iter_rows(named=True)
-    ]
-    return markdown_image(bounds(rows, f"Dollars a day, mean ± 1 se ({venue})", "USD a day"), "dollars a day by market")
 
 
 def _rotation_result(root: Path, doc: RotationDoc, path: Path) -> dg.MaterializeResult[Any]:

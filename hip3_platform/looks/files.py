@@ -60,6 +60,11 @@ class Files:
             self._note(f"gold/{name}", day)
         return pl.concat([pl.scan_parquet(path) for path in found.values()]) if found else None
 
+    def window_of(self, name: str, coins: Iterable[str]) -> pl.DataFrame | None:
+        """Return the window's rows of some markets of a derived table; None if no day of it has the table."""
+        rows = self.scan(name, self.window)
+        return None if rows is None else rows.filter(pl.col("coin").is_in(list(coins))).collect()
+
     def days_with(self, name: str) -> tuple[str, ...]:
         """Return those days of the window that have a derived table."""
         return tuple(

@@ -29,7 +29,8 @@ from hip3_platform.analytics.counterfactual import (
 from hip3_platform.analytics.evidence.latency import ORDERS_MIN
 from hip3_platform.analytics.evidence.tables import GATE_SOURCES
 from hip3_platform.analytics.landing import read_landing
-from hip3_platform.assets.counterfactual import build_gate_outcomes, build_gate_prices, by_weight, price_plot
+from hip3_platform.assets.counterfactual import build_gate_outcomes, build_gate_prices
+from hip3_platform.looks.sections.trading import by_weight
 from hip3_platform.partitions import daily_partitions
 from hip3_platform.resources.evidence import EvidencePolicy
 from hip3_platform.resources.warehouse import WarehouseResource
@@ -282,7 +283,7 @@ def test_assets_show_table_and_plot(tmp_path: Path) -> None:
     outcomes = result.asset_materializations_for_node("gold__gate_outcomes")[0].metadata
     prices = result.asset_materializations_for_node("gold__gate_prices")[0].metadata
     assert (outcomes["blocked_count"].value, outcomes["filled_count"].value, outcomes["void_count"].value) == (2, 3, 1)
-    assert str(prices["plot"].value).startswith("![What each limit cost")
+    assert str(prices["plot"].value).startswith("![what each limit cost]")
     assert prices["insufficient_count"].value == 4
     table = prices["prices"]
     assert isinstance(table, dg.TableMetadataValue)
@@ -307,7 +308,3 @@ def test_limits_are_priced_at_the_latency_that_real_orders_had(tmp_path: Path, o
         )
     (told,) = made.asset_materializations_for_node("gold__gate_outcomes")
     assert told.metadata["missed_count"].value == missed
-
-
-def test_plot_without_prices_says_so() -> None:
-    assert price_plot(pl.DataFrame(schema=PRICE_SCHEMA), "sim").startswith("![")

@@ -147,10 +147,9 @@ def threshold_figures(files: Files, best: pl.DataFrame) -> tuple[list[Figure], l
         files: Whose window is read.
         best: Rows of gold/approvals with a policy.
     """
-    scan = files.scan(POLICY_HOURS, files.window)
-    if scan is None:
+    hours = files.window_of(POLICY_HOURS, best["coin"])
+    if hours is None:
         return None
-    hours = scan.filter(pl.col("coin").is_in(best["coin"].to_list())).collect()
     pictures: list[Figure] = []
     rows: list[dict[str, Any]] = []
     for row in best.iter_rows(named=True):

@@ -66,10 +66,9 @@ def heat_figures(files: Files, best: pl.DataFrame) -> list[Figure] | None:
         files: Whose window is read.
         best: Rows of gold/approvals with a policy.
     """
-    scan = files.scan(POLICY_HOURS, files.window)
-    if scan is None:
+    hours = files.window_of(POLICY_HOURS, best["coin"])
+    if hours is None:
         return None
-    hours = scan.filter(pl.col("coin").is_in(best["coin"].to_list())).collect()
     chosen = [(row["coin"], policy_of(row)) for row in best.iter_rows(named=True)]
     return [figures.markout_heat(hours, files.venue, coin, each.threshold_bps, each.origin) for coin, each in chosen]
 

@@ -89,17 +89,21 @@ def ranking(files: Files) -> Section:
     )
     if frame is None:
         return Section("Ranking", note, missing=[files.missing(MARKET_RANKING)])
-    ranked = frame.filter(pl.col("rank").is_not_null()).sort("rank")
-    rows = [
-        (coin, score, mean, 2 * mean - score)
-        for coin, score, mean in ranked.select("coin", "score_usd", "mean_usd").iter_rows()
-    ]
-    figure = figures.bounds(rows, f"Dollars a day, mean ± 1 standard error ({files.venue})", "USD a day")
     # A reason repeats the figures of the row where there are some.
     why = pl.when(pl.col("rank").is_null()).then("reason").otherwise(pl.lit(""))
     shown = frame.with_columns(why=why).sort("rank", "coin", nulls_last=True)
     table = Table.of(shown, _RANKING, "Every market watched", nothing={"rank": "none"})
-    return Section("Ranking", note, [table], drawn([figure]))
+    return Section("Ranking", note, [table], drawn([ranking_figure(frame, files.venue)]))
+
+
+def ranking_figure(ranking: pl.DataFrame, venue: str) -> Figure:
+    """Draw the dollars a day of the markets of gold/market_ranking that have a rank."""
+    ranked = ranking.filter(pl.col("rank").is_not_null()).sort("rank")
+    rows = [
+        (coin, score, mean, 2 * mean - score)
+        for coin, score, mean in ranked.select("coin", "score_usd", "mean_usd").iter_rows()
+    ]
+    return figures.bounds(rows, f"Dollars a day, mean ± 1 standard error ({venue})", "USD a day")
 
 
 def incidents(files: Files) -> Section:

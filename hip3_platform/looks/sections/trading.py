@@ -3,6 +3,7 @@
 import polars as pl
 from matplotlib.figure import Figure
 
+from hip3_platform.analytics.counterfactual import ALL_MARKETS
 from hip3_platform.analytics.evidence.tables import GATE_PRICES
 from hip3_platform.analytics.gold import DAILY_EXECUTION
 from hip3_platform.looks import figures
@@ -51,14 +52,25 @@ def gates(files: Files) -> Section:
         return Section(
             "Limits and their prices", note, remarks=["No signal of the window was blocked: no limit has a price."]
         )
-    frame = frame.sort(pl.col("coin") == "*", "only_count", "coin", "name", descending=[True, True, False, False])
-    known = frame.filter(pl.col("price_bps").is_not_null()).head(GATES_DRAWN_MAX)
+    table = Table.of(by_weight(frame), _PRICES, nothing=_NO_PRICE)
+    return Section("Limits and their prices", note, [table], drawn([prices_figure(frame, files.venue)]))
+
+
+def by_weight(prices: pl.DataFrame) -> pl.DataFrame:
+    """Return rows of gold/gate_prices with all markets first, then those that blocked most."""
+    is_all = pl.col("coin") == ALL_MARKETS
+    return prices.sort(is_all, "only_count", "coin", "name", descending=[True, True, False, False])
+
+
+def prices_figure(prices: pl.DataFrame, venue: str) -> Figure:
+    """Draw rows of gold/gate_prices with their bounds, those of most weight."""
+    known = by_weight(prices.filter(pl.col("price_bps").is_not_null())).head(GATES_DRAWN_MAX)
     rows = [
         (f"{coin} {name} ({fills})", *bounded)
         for coin, name, fills, *bounded in known.select("coin", "name", "only_fill_count", *_DRAWN).iter_rows()
     ]
-    figure = figures.bounds(rows, f"What each limit cost (> 0) or saved, with its fills ({files.venue})", "bps a fill")
-    return Section("Limits and their prices", note, [Table.of(frame, _PRICES, nothing=_NO_PRICE)], drawn([figure]))
+    title = f"What each limit cost (> 0) or saved, with its fills ({venue})"
+    return figures.bounds(rows, title, "bps a fill of what it alone blocked")
 
 
 def execution(files: Files) -> Section:
