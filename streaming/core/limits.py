@@ -175,7 +175,7 @@ class ActionLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     address_reserve_count: Annotated[int, msgspec.Meta(ge=0)] = 500
     """Requests of the address budget that only exits may use."""
     failure_count_max: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 5
-    """Failures in a row that open the circuit for entries."""
+    """Failures in a row that open the circuit for entries; an action that came too late counts for two."""
     circuit_ms: DurationMs = 60_000
     """How long the circuit stays open."""
     rejection_count_max: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 5

@@ -48,7 +48,7 @@ def spend_most(budget: ActionBudget, limits: ActionLimits, now_mono_ns: int, kin
 def fail(budget: ActionBudget, now_mono_ns: int, count: int) -> None:
     for _ in range(count):
         spend(budget, LIMITS, now_mono_ns, REDUCE, 1)
-        answered(budget, LIMITS, now_mono_ns, is_failure=True)
+        answered(budget, LIMITS, now_mono_ns, failure_weight=1)
 
 
 def test_new_budget_lets_every_kind_go() -> None:
@@ -108,13 +108,13 @@ def test_places_entries_leave_10_to_exits_and_cancels_leave_5_to_reduce_only_ord
     assert refusal(budget, limits, T0, REDUCE, 1) == "in_flight"
     assert next_free_mono_ns(budget, limits, T0, REDUCE, 1) is None
 
-    answered(budget, limits, T0, is_failure=False)
+    answered(budget, limits, T0, failure_weight=0)
     assert refusal(budget, limits, T0, REDUCE, 1) == ""
 
 
 def test_answer_to_nothing_is_our_bug() -> None:
     with pytest.raises(InvariantViolation):
-        answered(a_budget(), LIMITS, T0, is_failure=False)
+        answered(a_budget(), LIMITS, T0, failure_weight=0)
 
 
 def test_spending_what_is_refused_is_our_bug() -> None:
@@ -142,7 +142,7 @@ def test_circuit_one_failure_after_its_time_opens_it_again_and_a_success_ends_th
     assert refusal(budget, LIMITS, later, NEW, 1) == "circuit_open"
 
     spend(budget, LIMITS, later, REDUCE, 1)
-    answered(budget, LIMITS, later, is_failure=False)
+    answered(budget, LIMITS, later, failure_weight=0)
     fail(budget, later + 61 * NS_PER_S, 4)
     assert refusal(budget, LIMITS, later + 61 * NS_PER_S, NEW, 1) == ""
 
@@ -288,7 +288,7 @@ def run(limits: ActionLimits, plan: list[tuple[int, ActionKind, int, str]]) -> t
             sent.append((now, kind, count))
             assert budget.in_flight_count <= limits.in_flight_count_max
         if then in ("answer", "fail") and budget.in_flight_count:
-            answered(budget, limits, now, is_failure=then == "fail")
+            answered(budget, limits, now, failure_weight=int(then == "fail"))
         if then == "limit":
             limit_hit(budget)
         if then == "clear":

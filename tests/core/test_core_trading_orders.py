@@ -12,6 +12,7 @@ from trading_builders import (
     Desk,
     a_desk,
     account_of,
+    blocked_by,
     fill_all,
     fill_nothing,
     fill_part,
@@ -361,9 +362,9 @@ def test_f43_the_first_refusal_of_our_signature_sets_the_latch(code: RefusalCode
     assert not desk.live.orders
 
 
-def test_f51_expired_actions_end_their_orders_and_count_until_the_latch() -> None:
+def test_f51_expired_actions_end_their_orders_close_entries_after_three_and_count_until_the_latch() -> None:
     desk = a_desk()
-    for _ in range(5):
+    for count in range(5):
         assert desk.latch == ""
         action = an_entry(desk)
         desk.at_ms += 3_100
@@ -371,7 +372,23 @@ def test_f51_expired_actions_end_their_orders_and_count_until_the_latch() -> Non
         assert not desk.live.orders
         desk.calm()
         desk.run(300)
+        if 2 <= count < 4:
+            assert "budget_circuit_open" in blocked_by(desk.cross())
+            desk.calm()
+            desk.run(60_000)
     assert desk.latch.startswith("rejections: expired")
+
+
+def test_f51_an_action_in_time_ends_the_row_of_late_ones() -> None:
+    desk = a_desk()
+    for is_late in (True, True, False, True, True):
+        action = an_entry(desk)
+        desk.at_ms += 3_100 * is_late
+        desk.venue.plan = fill_nothing
+        desk.feed(desk.execute(action).answer)
+        desk.calm()
+        desk.run(300)
+    assert "budget_circuit_open" not in blocked_by(desk.cross())
 
 
 def test_f52_an_ioc_that_finds_nothing_is_benign_and_nobody_chases() -> None:

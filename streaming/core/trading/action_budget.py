@@ -23,6 +23,10 @@ from streaming.core.units import NS_PER_MS, NS_PER_S, ZERO
 LIMITED_SPACING_NS = 11 * NS_PER_S
 """Between two actions of a limited address: 10 s by the venue's word, 11 s as measured; a try too early is lost."""
 
+LATE_WEIGHT = 2
+"""Failures that an action counts for which met its own deadline: our clock or our way is slow, the next one would be
+late as well. Three in a row open a circuit of five (F-51)."""
+
 _TOKEN = 1_000_000_000
 _NS_PER_HOUR = 3_600 * NS_PER_S
 _READ_COUNT_MAX = 10
@@ -57,7 +61,7 @@ class ActionBudget(msgspec.Struct, kw_only=True):
     refill_mono_ns: int = 0
     in_flight_count: int = 0
     failure_count: int = 0
-    """Failures in a row."""
+    """Failures in a row, by weight."""
     circuit_until_mono_ns: int = 0
     is_address_limited: bool = False
     limited_free_mono_ns: int = 0
@@ -125,14 +129,20 @@ def spend(budget: ActionBudget, limits: ActionLimits, now_mono_ns: int, kind: Ac
     budget.limited_free_mono_ns = now_mono_ns + LIMITED_SPACING_NS
 
 
-def answered(budget: ActionBudget, limits: ActionLimits, now_mono_ns: int, *, is_failure: bool) -> None:
+def answered(budget: ActionBudget, limits: ActionLimits, now_mono_ns: int, *, failure_weight: int) -> None:
     """Free the place of an action whose answer, or failure, is known.
 
     So many failures in a row open the circuit for entries. Once its time is over, one more failure opens it again.
+
+    Args:
+        budget: The account.
+        limits: Its limits.
+        now_mono_ns: Monotonic clock.
+        failure_weight: 0 for an action that was taken, 1 for one that failed, `LATE_WEIGHT` for one that came too late.
     """
     check(budget.in_flight_count > 0, "I-37", in_flight_count=budget.in_flight_count)
     budget.in_flight_count -= 1
-    budget.failure_count = budget.failure_count + 1 if is_failure else 0
+    budget.failure_count = budget.failure_count + failure_weight if failure_weight else 0
     if budget.failure_count >= limits.failure_count_max:
         budget.circuit_until_mono_ns = now_mono_ns + limits.circuit_ms * NS_PER_MS
 

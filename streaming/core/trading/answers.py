@@ -13,7 +13,7 @@ from streaming.core.effects import AnyOutput
 from streaming.core.latch import set_latch
 from streaming.core.state import EngineState
 from streaming.core.trading.account import ActionUnderWay, known_order
-from streaming.core.trading.action_budget import answered, limit_hit
+from streaming.core.trading.action_budget import LATE_WEIGHT, answered, limit_hit
 from streaming.core.trading.dispatch import end_action
 from streaming.core.trading.events import ActionAnswered, ActionNotSent, ActionOutcomeUnknown, ActionSent
 from streaming.core.trading.fills import report_losses
@@ -65,7 +65,7 @@ def on_not_sent(state: EngineState, event: ActionNotSent, out: list[AnyOutput]) 
         _leave_open(state, out, action, f"sent, then said not to be: {event.reason}")
         return
     if action.is_open:
-        _close(state, out, action, "not_sent", event.reason, is_failure=False)
+        _close(state, out, action, "not_sent", event.reason, failure_weight=0)
     status = _NOT_SENT_STATUS.get(event.reason, OrderStatus.NOT_SENT)
     for order in _orders_of(state, action):
         # A doubt of before the proof ends as well: it was given up waiting, it never left.
@@ -85,7 +85,8 @@ def on_answered(state: EngineState, event: ActionAnswered, out: list[AnyOutput])
     is_refused = event.code is not RefusalCode.NONE
     if action.is_open:
         outcome = "refused" if is_refused else "answered"
-        _close(state, out, action, outcome, event.text or event.code or _first_error(event), is_failure=is_refused)
+        said = event.text or event.code or _first_error(event)
+        _close(state, out, action, outcome, said, failure_weight=_failure_weight(event.code))
     if is_refused:
         _action_refused(state, out, event.code, event.text)
     else:
@@ -120,7 +121,7 @@ def lose_answers(state: EngineState, out: list[AnyOutput], reason: str) -> None:
 
 def _leave_open(state: EngineState, out: list[AnyOutput], action: ActionUnderWay, reason: str) -> None:
     if action.is_open:
-        _close(state, out, action, "unknown", reason, is_failure=True)
+        _close(state, out, action, "unknown", reason, failure_weight=1)
     if action.kind == "order":
         for order in _orders_of(state, action):
             doubt(state, out, order, reason)
@@ -128,10 +129,16 @@ def _leave_open(state: EngineState, out: list[AnyOutput], action: ActionUnderWay
 
 
 def _close(
-    state: EngineState, out: list[AnyOutput], action: ActionUnderWay, outcome: str, detail: str, *, is_failure: bool
+    state: EngineState, out: list[AnyOutput], action: ActionUnderWay, outcome: str, detail: str, *, failure_weight: int
 ) -> None:
-    answered(state.live.budget, state.limits.actions, state.mono_ns, is_failure=is_failure)
+    answered(state.live.budget, state.limits.actions, state.mono_ns, failure_weight=failure_weight)
     end_action(state, out, action, outcome, detail)
+
+
+def _failure_weight(code: RefusalCode) -> int:
+    if code is RefusalCode.NONE:
+        return 0
+    return LATE_WEIGHT if code is RefusalCode.EXPIRED else 1
 
 
 def _answer_orders(state: EngineState, out: list[AnyOutput], action: ActionUnderWay, event: ActionAnswered) -> None:
