@@ -148,7 +148,8 @@ class LossLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     blackout_windows_utc: tuple[str, ...] = ()
     """Daily windows without entries, `HH:MM-HH:MM` in UTC, begin included, end not; may wrap midnight."""
     is_closed_session_traded: bool = False
-    """Whether to enter while the underlying is closed: the oracle is then a mean of the book itself."""
+    """Whether to enter while the underlying is closed: the oracle is then a mean of the book itself, and no evidence
+    counts those hours."""
 
 
 class ActionLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -9,6 +9,7 @@ import time
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 from core_builders import WARM_MS as T
 from core_builders import a_ctx, a_warm_engine, feed, limits_with
@@ -17,6 +18,7 @@ from shell_parts import FakeClock
 
 from streaming.contracts.control import Endpoint
 from streaming.core.errors import ConfigError, PreflightRefused, StoreError
+from streaming.core.limits import Limits
 from streaming.core.registry import RegistryPlan
 from streaming.shell.alarm import Alarm
 from streaming.shell.clock import SystemClock
@@ -354,6 +356,13 @@ def test_doctor_finds_occupied_port_unsafe_token_and_backlog(tmp_path: Path) -> 
     assert found.pop("token") == "fail"
     assert found["projection"] == "warn"
     assert found["simulated venue"] == "ok"
+
+
+def test_doctor_says_when_hours_are_traded_that_no_evidence_counts() -> None:
+    every_hour = msgspec.structs.replace(Limits().losses, is_closed_session_traded=True)
+    config = Config(limits=msgspec.structs.replace(Limits(), losses=every_hour))
+    assert levels(config)["hours"] == "warn"
+    assert levels(Config())["hours"] == "ok"
 
 
 def test_doctor_finds_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

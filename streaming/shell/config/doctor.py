@@ -64,6 +64,7 @@ def findings(config: Config) -> list[Finding]:
         _sockets,
         _sim,
         _backlog,
+        _hours,
     )
     return [finding for check in checks for finding in check(config)]
 
@@ -193,6 +194,18 @@ def _token(config: Config) -> Iterator[Finding]:
         yield failed("token", str(error))
     else:
         yield fine("token", f"{path}, mode 0600")
+
+
+def _hours(config: Config) -> Iterator[Finding]:
+    """Evidence counts the hours in which a sidecar enters by default; in others it has judged nothing."""
+    if config.limits.losses.is_closed_session_traded:
+        yield warned(
+            "hours",
+            "entries go on while an underlying's own market is closed (limits.losses.is_closed_session_traded); no "
+            "evidence counts those hours, so nothing that is traded in them was ever approved",
+        )
+    else:
+        yield fine("hours", "no entry while an underlying's own market is closed: the hours that evidence counts")
 
 
 def agent_key(config: Config) -> tuple[str | None, list[Finding]]:
