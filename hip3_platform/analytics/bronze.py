@@ -4,6 +4,8 @@ Rule 1: rows are gathered by market, then each market is sorted and written. A u
 with more than `MEMORY_ROWS_MAX` rows memory holds one part and one market, the rest is spooled to disk.
 Rule 2: equal rows for one key become one row; different rows for one key are a finding, and nothing is replaced (F-80).
 Rule 3: the order is the table's sort key, then its primary key: a re-run writes the same bytes (F-97).
+Rule 4: texts that repeat stay dictionaries from the part to the file. To spell them out and hash them again was half of
+the work; files say in their own schema that they are texts.
 """
 
 import shutil
@@ -19,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from hip3_platform.analytics.quality import Findings, read_part
+from hip3_platform.analytics.quality import Findings, plain_type, read_part
 from hip3_platform.analytics.store import replace_synced
 from streaming.contracts.manifest import ManifestLine
 from streaming.contracts.paths import bronze_path, checked_name
@@ -58,8 +60,8 @@ class _Memory:
     def coins(self) -> list[str]:
         return sorted(self._runs)
 
-    def take(self, coin: str, schema: pa.Schema) -> pa.Table:
-        return pa.concat_tables([rows.cast(schema) for rows in self._runs.pop(coin)]).combine_chunks()
+    def take(self, coin: str) -> pa.Table:
+        return pa.concat_tables(self._runs.pop(coin)).unify_dictionaries().combine_chunks()
 
 
 class _Spool:
@@ -83,9 +85,9 @@ class _Spool:
     def coins(self) -> list[str]:
         return sorted(self._paths)
 
-    def take(self, coin: str, schema: pa.Schema) -> pa.Table:
+    def take(self, coin: str) -> pa.Table:
         with pa.memory_map(str(self._paths[coin])) as source, pa.ipc.open_stream(source) as reader:
-            return reader.read_all().cast(schema)
+            return reader.read_all().unify_dictionaries().combine_chunks()
 
 
 def _runs_of(rows: pa.Table) -> Iterator[tuple[str, pa.Table]]:
@@ -101,8 +103,9 @@ def _order(rows: pa.Table, table: Table) -> pa.Table:
     ts = rows.column(table.day_column).to_numpy()
     if bool(np.all(ts[1:] > ts[:-1])):
         return rows  # the usual case: one session, written in order
-    keys = dict.fromkeys((*table.sort_key, *table.primary_key))
-    return rows.take(pc.sort_indices(rows, sort_keys=[(key, "ascending") for key in keys]))
+    keys = list(dict.fromkeys((*table.sort_key, *table.primary_key)))
+    spelled = rows.select(keys).cast(pa.schema([table.schema.field(key) for key in keys]))
+    return rows.take(pc.sort_indices(spelled, sort_keys=[(key, "ascending") for key in keys]))
 
 
 def _is_plainly_unique(rows: pa.Table, table: Table) -> bool:
@@ -116,7 +119,7 @@ def _is_plainly_unique(rows: pa.Table, table: Table) -> bool:
 def _deduplicate(rows: pa.Table, table: Table, coin: str, findings: Findings) -> pa.Table:
     if _is_plainly_unique(rows, table):
         return rows
-    frame = pl.DataFrame(pl.from_arrow(rows)).with_row_index("_row")
+    frame = pl.DataFrame(pl.from_arrow(rows.cast(table.schema))).with_row_index("_row")
     key = list(table.primary_key)
     if not frame.select(key).is_duplicated().any():
         return rows
@@ -131,11 +134,29 @@ def _deduplicate(rows: pa.Table, table: Table, coin: str, findings: Findings) ->
 
 
 def write_market(rows: pa.Table, path: Path) -> None:
-    """Write one market's rows as bronze has them."""
-    texts = [field.name for field in rows.schema if pa.types.is_string(field.type)]
-    pq.write_table(
-        rows, path, compression="zstd", store_decimal_as_integer=True, write_page_checksum=True, use_dictionary=texts
-    )
+    """Write one market's rows as bronze has them; texts may be dictionaries."""
+    for at, field in enumerate(rows.schema):
+        if pa.types.is_dictionary(field.type):
+            rows = rows.set_column(at, field, _named(rows.column(at).combine_chunks()))
+    texts = [field.name for field in rows.schema if pa.types.is_string(plain_type(field.type))]
+    with pq.ParquetWriter(
+        path, rows.schema, compression="zstd", store_decimal_as_integer=True, write_page_checksum=True,
+        use_dictionary=texts,
+        store_schema=False,  # it would say that they are dictionaries, and every reader would make them so
+    ) as writer:  # fmt: skip
+        writer.write_table(rows)
+        writer.add_key_value_metadata(rows.schema.metadata or {})  # table and version, which went with the schema
+
+
+def _named(column: pa.DictionaryArray) -> pa.DictionaryArray:
+    """Return a column with a dictionary of what it names, in order: the bytes then follow from the rows alone."""
+    codes = column.indices.to_numpy()
+    used = np.flatnonzero(np.bincount(codes, minlength=len(column.dictionary)))
+    values = column.dictionary.take(pa.array(used))
+    order = pc.sort_indices(values).to_numpy()
+    places = np.zeros(len(column.dictionary), dtype=np.int32)
+    places[used[order]] = np.arange(len(used), dtype=np.int32)
+    return pa.DictionaryArray.from_arrays(pa.array(places[codes]), values.take(pa.array(order)))
 
 
 def _spool_folder(root: Path, table: str, day: str) -> Path:
@@ -183,7 +204,7 @@ def compact(root: Path, table_name: str, venue: str, day: str, lines: Iterable[M
 def _write_markets(markets: _Memory | _Spool, folder: Path, table: Table, target: Path, result: Compacted) -> None:
     counts: dict[str, int] = {}
     for coin in markets.coins:
-        rows = _order(markets.take(coin, table.schema), table)
+        rows = _order(markets.take(coin), table)
         kept = _deduplicate(rows, table, coin, result.findings)
         result.duplicate_count += rows.num_rows - kept.num_rows
         name = checked_name(coin or NO_MARKET)

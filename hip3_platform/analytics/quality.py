@@ -41,7 +41,8 @@ def _file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _plain_type(data_type: pa.DataType) -> pa.DataType:
+def plain_type(data_type: pa.DataType) -> pa.DataType:
+    """Return what a column holds, whether as a dictionary or not."""
     return data_type.value_type if pa.types.is_dictionary(data_type) else data_type
 
 
@@ -58,8 +59,8 @@ def schema_difference(found: pa.Schema, table: Table) -> str | None:
         return f"expected columns {list(table.names)}, found {found.names}"
     for column in table.columns:
         at = found.field(column.name)
-        if _plain_type(at.type) != column.type:
-            return f"column {column.name}: expected {column.type}, found {_plain_type(at.type)}"
+        if plain_type(at.type) != column.type:
+            return f"column {column.name}: expected {column.type}, found {plain_type(at.type)}"
         if at.nullable != column.is_nullable:
             return f"column {column.name}: expected nullable={column.is_nullable}, found {at.nullable}"
     return None

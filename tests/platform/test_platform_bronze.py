@@ -87,6 +87,19 @@ def test_compact_large_day_is_spooled_and_becomes_the_same_bytes(
     assert files[0] == files[1]
 
 
+def test_compact_file_names_its_own_market_and_sessions_and_is_read_as_texts(
+    tmp_path: Path, lines: list[ManifestLine]
+) -> None:
+    assert lines
+    write_day(tmp_path, DAY_1, [MarketDay(COIN, signal_count=3)], session_id="another", first_seq=1)
+    _compact(tmp_path, "bbo")
+    path = bronze_path(tmp_path, table="bbo", venue=VENUE, day=DAY_1, coin=COIN)
+    named = pq.read_table(path, partitioning=None, read_dictionary=["coin", "session_id"])
+    dictionaries = {name: named.column(name).combine_chunks().dictionary.to_pylist() for name in ("coin", "session_id")}
+    assert dictionaries == {"coin": [COIN], "session_id": ["another", "s1"]}
+    assert pl.read_parquet(path).schema["session_id"] == pl.String
+
+
 def test_compact_flipped_byte_is_a_contract_finding_and_keeps_the_old_file(
     tmp_path: Path, lines: list[ManifestLine]
 ) -> None:
