@@ -141,9 +141,7 @@ def write_rotation(root: Path, venue: str, day: str, rules: RotationRules) -> tu
     )
     with rotation_lock(root):
         before = document_before(root, venue, day)
-        # What another account was allowed is no state of this one.
-        previous = before if before is not None and before.account == rules.account else None
-        doc = rotate(identity, evidence, Rules(rules.standing, rules.allocation), previous)
+        doc = rotate(identity, evidence, Rules(rules.standing, rules.allocation), before)
         return settle(root, doc)
 
 

@@ -13,8 +13,8 @@ from streaming.contracts.rotation import RotationDoc, decode_rotation, rotation_
 from streaming.core.units import NS_PER_DAY
 
 EVENT_TABLES = ("bbo", "ctx")
-HISTORY_PREFIX = "hist-"
-"""Sessions of `hip3 history`; all others observed live."""
+HISTORY_PREFIXES = ("hist-", "cols-")
+"""Names of sessions that `hip3 history` wrote, through the engine and as columns; all others observed live."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def history_window(warehouse: Path, venue: str, day_count: int, *, now_ts_ns: in
 
     A day in which a sidecar observed is its own evidence; written history beside it would count the same hours twice.
     """
-    live = {line.day for line in _lines(warehouse, venue) if not line.session_id.startswith(HISTORY_PREFIX)}
+    live = {line.day for line in _lines(warehouse, venue) if not line.session_id.startswith(HISTORY_PREFIXES)}
     last = now_ts_ns - CLOSE_DELAY_NS - NS_PER_DAY
     while any(day_of(last - back * NS_PER_DAY) in live for back in range(day_count)):
         last -= NS_PER_DAY

@@ -63,16 +63,20 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("up") / "warehouse"
 
 
-@pytest.fixture(scope="module")
-def outcome(warehouse: Path) -> dict[str, Any]:
+def _up_once(warehouse: Path, *words: str) -> dict[str, Any]:
     venue, control, dagster = (str(port) for port in free_ports(3))
     home = str(warehouse.parent / "dagster_home")
     done = _hip3(
         "up", "--once", "--json", "--warehouse", str(warehouse), "--dagster-home", home,
-        "--venue-port", venue, "--control-port", control, "--dagster-port", dagster, timeout_s=1200,
+        "--venue-port", venue, "--control-port", control, "--dagster-port", dagster, *words, timeout_s=1200,
     )  # fmt: skip
     assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-6000:]}"
     return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.fixture(scope="module")
+def outcome(warehouse: Path) -> dict[str, Any]:
+    return _up_once(warehouse)
 
 
 @pytest.mark.timeout(1500)
@@ -219,3 +223,21 @@ def test_planted_decision_in_the_live_session_turns_parity_red_at_that_row(
     assert isinstance(answer, dict)
     assert answer["difference_count"] == 1
     assert answer["first_difference"]["seq"] == planted[0]
+
+
+@pytest.mark.timeout(900)
+def test_second_start_on_what_the_first_left_writes_no_history_and_trades_for_its_own_account(
+    outcome: dict[str, Any], warehouse: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(warehouse.parent, tmp_path / "again")
+    kept = tmp_path / "again" / "warehouse"
+    history = sorted((kept / "manifest" / "venue=sim").glob("[ch]*-*"))
+    again = _up_once(kept, "--trades", "10")
+    assert sorted((kept / "manifest" / "venue=sim").glob("[ch]*-*")) == history
+    assert len(history) == len(outcome["days"])
+    assert set(outcome["days"]) <= set(again["days"])
+    assert again["rotation"]["version"] > outcome["rotation"]["version"], "it names another account"
+    assert again["rotation_accepted"] is True
+    assert again["rotation"]["markets"]
+    assert set(again["rotation"]["markets"]) <= set(again["approved"])
+    assert again["trades"] >= 10

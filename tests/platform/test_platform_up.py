@@ -26,6 +26,7 @@ from streaming.contracts.paths import day_begin_ns, manifest_path
 from streaming.contracts.rotation import RotationDoc
 from streaming.core.limits import Limits
 from streaming.shell.config.load import load_config
+from streaming.sim.history.day import Day
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 STUBBORN = """
@@ -101,9 +102,9 @@ def test_up_number_that_makes_no_sense_is_refused(flag: str, value: str) -> None
     assert flag in done.stderr
 
 
-def _a_live_line(day: str) -> ManifestLine:
+def _a_line(day: str, session_id: str = "live") -> ManifestLine:
     return ManifestLine(
-        table="bbo", table_version=1, venue="sim", day=day, session_id="live", part=1, path="p", row_count=1,
+        table="bbo", table_version=1, venue="sim", day=day, session_id=session_id, part=1, path="p", row_count=1,
         byte_count=1, sha256="00", seq_min=1, seq_max=1, ts_ns_min=1, ts_ns_max=1, coins=("xyz:A",),
     )  # fmt: skip
 
@@ -115,9 +116,18 @@ def test_history_window_avoids_days_with_live_rows_and_days_not_closed(tmp_path:
     assert history_window(tmp_path, "sim", 2, now_ts_ns=ten) == ("2026-11-21", "2026-11-22")
     path = manifest_path(tmp_path, "sim", "live")
     path.parent.mkdir(parents=True)
-    path.write_bytes(encode_line(_a_live_line("2026-11-21")))
+    path.write_bytes(encode_line(_a_line("2026-11-21")))
     assert history_window(tmp_path, "sim", 2, now_ts_ns=ten) == ("2026-11-19", "2026-11-20")
     assert history_window(tmp_path, "sim", 1, now_ts_ns=ten) == ("2026-11-22", "2026-11-22")
+
+
+@pytest.mark.parametrize("is_columnar", [True, False])
+def test_history_window_of_a_second_start_is_the_history_of_the_first(tmp_path: Path, is_columnar: bool) -> None:
+    written = Day(root=str(tmp_path), day="2026-11-22", seed=7, scenario="demo", is_columnar=is_columnar)
+    written.manifest.parent.mkdir(parents=True)
+    written.manifest.write_bytes(encode_line(_a_line(written.day, written.session_id)))
+    ten = day_begin_ns("2026-11-23") + 10 * 60 * 10**9
+    assert history_window(tmp_path, "sim", 2, now_ts_ns=ten) == ("2026-11-21", "2026-11-22")
 
 
 def test_dagster_memory_is_put_aside_only_for_a_new_warehouse(tmp_path: Path) -> None:

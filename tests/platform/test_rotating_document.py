@@ -2,6 +2,7 @@
 
 import argparse
 import random
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,20 @@ def test_the_state_of_the_next_day_is_all_in_the_bytes() -> None:
         )
 
 
+@pytest.mark.parametrize(("phase", "decision"), [("rotate", "added"), ("micro", "proposed")])
+def test_days_on_which_a_market_was_confirmed_count_for_a_new_account_and_its_place_does_not(
+    phase: str, decision: str
+) -> None:
+    *_, theirs = played([evidence({"A": 5.0})] * 4)
+    assert decisions(theirs) == {"A": "kept"}
+    mine = replace(an_identity(5), account="0xdef")
+    doc = rotate(mine, evidence({"A": 5.0}, phase), RULES, theirs)
+    assert decisions(doc) == {"A": decision}
+    assert not doc.stands_down
+    gone = rotate(mine, evidence({"A": -5.0}, phase), RULES, theirs)
+    assert (gone.markets, gone.stands_down) == ((), False), "it had no place to lose"
+
+
 def test_a_document_of_before_the_explanations_hands_on_its_members() -> None:
     (doc,) = played([evidence({"A": 1.0})])
     old = msgspec.structs.replace(
@@ -93,7 +108,7 @@ def test_a_document_of_before_the_explanations_hands_on_its_members() -> None:
         markets=(RotationMarket(coin="A", ntl_max=doc.explanations[0].score_usd or 1, rank=1,
                                 score_bps=doc.explanations[0].score_usd or 1, reason=""),),
     )  # fmt: skip
-    assert state_of(old).since == {"A": day(1)}
+    assert state_of(old, old.account).since == {"A": day(1)}
 
 
 @pytest.mark.parametrize(
@@ -233,7 +248,7 @@ def test_approval_of_a_replacement_lets_the_other_one_go(tmp_path: Path) -> None
     assert [(m.coin, m.rank) for m in made.markets] == [("C", 1), ("A", 2)]
     assert decisions(made)["B"] == "replaced"
     assert {x.coin for x in made.excluded} == {"B"}
-    assert state_of(made).since.keys() == {"A", "C"}
+    assert state_of(made, made.account).since.keys() == {"A", "C"}
 
 
 def test_approval_of_what_is_not_proposed_or_of_an_older_version_is_refused_and_writes_nothing(tmp_path: Path) -> None:

@@ -59,10 +59,16 @@ def version_of(day: str, revision: int) -> int:
     return int(day.replace("-", "")) * REVISION_COUNT + revision
 
 
-def state_of(doc: RotationDoc | None) -> State:
-    """Return the state a document left; a document without explanations (before them) knows its members only."""
+def state_of(doc: RotationDoc | None, account: str) -> State:
+    """Return the state a document left to an account.
+
+    On how many days a market qualified is the market's, whoever looked; who is in is the account's own. A document
+    without explanations (before them) knows its members only.
+    """
     if doc is None:
         return NOTHING_BEFORE
+    if doc.account != account:
+        return State(day=doc.as_of_day, confirmed={e.coin: e.confirmed_days for e in doc.explanations})
     if not doc.explanations:
         return State(day=doc.as_of_day, since={market.coin: doc.as_of_day for market in doc.markets})
     return State(

@@ -3,7 +3,8 @@
 Rule 1: candidates are markets that the evidence in force allows in the phase: micro may trade what is approved for
 micro or more, steady and rotate only what is approved for trade, an unknown phase counts as the strictest.
 Rule 2: additions need an operator's approval in every phase but `rotate`; on the simulated venue none does.
-Rule 3: the order of rows and markets changes nothing.
+Rule 3: a new account begins without members; days on which a market was confirmed count for every account.
+Rule 4: the order of rows and markets changes nothing.
 """
 
 from collections.abc import Mapping
@@ -80,7 +81,7 @@ def rotate(identity: Identity, evidence: Evidence, rules: Rules, previous: Rotat
         identity: Venue, account, as-of day.
         evidence: What is known.
         rules: What was chosen.
-        previous: Newest document of an earlier day, as it stood last; None before the first.
+        previous: Newest document of an earlier day, as it stood last, of whichever account; None before the first.
 
     Raises:
         ValueError: If a frame has two rows of one market, or `previous` is not of an earlier day.
@@ -88,7 +89,7 @@ def rotate(identity: Identity, evidence: Evidence, rules: Rules, previous: Rotat
     approvals, sizes = _by_coin(evidence.approvals), _by_coin(evidence.sizes)
     candidates = _candidates(evidence, approvals)
     standings = decide(
-        state_of(previous), candidates, identity.day, rules.standing,
+        state_of(previous, identity.account), candidates, identity.day, rules.standing,
         needs_approval=needs_approval(identity.venue, evidence.phase),
     )  # fmt: skip
     # A market that is proposed has its share already: an approval changes no other market's.
@@ -103,7 +104,7 @@ def rotate(identity: Identity, evidence: Evidence, rules: Rules, previous: Rotat
         settings={coin: _settings(approvals.get(coin, {}), evidence.own.get(coin, Own())) for coin in chosen},
         score_bps={stake.coin: stake.lcb_bps or 0.0 for stake in stakes},
         blacklist=evidence.blacklist,
-        previous=previous,
+        previous=previous if previous is not None and previous.account == identity.account else None,
     )
 
 
