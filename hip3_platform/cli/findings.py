@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date, timedelta
+from itertools import groupby
 from pathlib import Path
 
 import polars as pl
@@ -48,16 +50,40 @@ class Findings:
         return self.ranking.filter(pl.col("rank").is_not_null()).height
 
 
-def history_window(warehouse: Path, venue: str, day_count: int, *, now_ts_ns: int) -> tuple[str, str]:
-    """Return the first and last of the newest `day_count` closed days in a row that hold no live rows.
+@dataclass(frozen=True)
+class Window:
+    """The days that `hip3 up` judges."""
 
-    A day in which a sidecar observed is its own evidence; written history beside it would count the same hours twice.
+    first: str
+    last: str
+    spans: tuple[tuple[str, str], ...]
+    """Days in a row that history may be written for: first and last of each, ascending."""
+
+    @property
+    def histories(self) -> list[tuple[str, str, tuple[str, ...]]]:
+        """First day, last day and flags of each history to write.
+
+        The evidence reads market data only. The newest day goes through the engine, for signals, gates and follow-ups.
+        """
+        if not self.spans:
+            return []
+        *older, (first, last) = self.spans
+        eve = (date.fromisoformat(last) - timedelta(days=1)).isoformat()
+        columns = [*older, *([(first, eve)] if first <= eve else [])]
+        return [*((begin, end, ("--columns",)) for begin, end in columns), (last, last, ())]
+
+
+def history_window(warehouse: Path, venue: str, day_count: int, *, now_ts_ns: int) -> Window:
+    """Return the newest `day_count` closed days; those in which a sidecar observed are left as they are.
+
+    Such a day is its own evidence: written history beside it would count the same hours twice. Older days instead of it
+    would make a rotation that has expired once a few days have gone by.
     """
     live = {line.day for line in _lines(warehouse, venue) if not line.session_id.startswith(HISTORY_PREFIXES)}
     last = now_ts_ns - CLOSE_DELAY_NS - NS_PER_DAY
-    while any(day_of(last - back * NS_PER_DAY) in live for back in range(day_count)):
-        last -= NS_PER_DAY
-    return day_of(last - (day_count - 1) * NS_PER_DAY), day_of(last)
+    days = [day_of(last - back * NS_PER_DAY) for back in reversed(range(day_count))]
+    runs = [list(run) for is_live, run in groupby(days, lambda day: day in live) if not is_live]
+    return Window(days[0], days[-1], tuple((run[0], run[-1]) for run in runs))
 
 
 def newest_rotation(warehouse: Path, venue: str) -> tuple[RotationDoc, str] | None:

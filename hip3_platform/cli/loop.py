@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from types import FrameType
@@ -209,20 +208,17 @@ class Loop:
     def _write_history(self, start: Callable[..., Child]) -> str:
         """Write the days of history that are not there yet and return the last of them."""
         plan, begun = self.plan, time.monotonic()
-        first, last = history_window(plan.warehouse, "sim", plan.days, now_ts_ns=time.time_ns())
-        # The evidence reads market data only. The last day goes through the engine, for signals, gates and follow-ups.
-        eve = (date.fromisoformat(last) - timedelta(days=1)).isoformat()
-        spans = [(first, eve, ("--columns",))] if first <= eve else []
-        for begin, end, way in [*spans, (last, last, ())]:
+        window = history_window(plan.warehouse, "sim", plan.days, now_ts_ns=time.time_ns())
+        for first, last, way in window.histories:
             child = start(
-                "history", *HIP3, "history", "--from", begin, "--to", end, *way,
+                "history", *HIP3, "history", "--from", first, "--to", last, *way,
                 "--seed", str(plan.seed), "--warehouse", str(plan.warehouse), "--json", is_task=True,
             )  # fmt: skip
             if code := child.process.wait():
                 raise StageFailed(f"writing history ended with exit code {code}\n{child.last_lines()}")
         self._done("history", begun)
-        self.history = (first, last)
-        return last
+        self.history = (window.first, window.last)
+        return window.last
 
     def _truth(self, children: Children) -> tuple[Judged, ...]:
         """Compute what the history really pays, and compare it with what was approved."""

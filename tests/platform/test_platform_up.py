@@ -109,25 +109,47 @@ def _a_line(day: str, session_id: str = "live") -> ManifestLine:
     )  # fmt: skip
 
 
-def test_history_window_avoids_days_with_live_rows_and_days_not_closed(tmp_path: Path) -> None:
-    nine = day_begin_ns("2026-11-23") + 9 * 60 * 10**9
-    ten = day_begin_ns("2026-11-23") + 10 * 60 * 10**9
-    assert history_window(tmp_path, "sim", 2, now_ts_ns=nine) == ("2026-11-20", "2026-11-21")
-    assert history_window(tmp_path, "sim", 2, now_ts_ns=ten) == ("2026-11-21", "2026-11-22")
-    path = manifest_path(tmp_path, "sim", "live")
-    path.parent.mkdir(parents=True)
-    path.write_bytes(encode_line(_a_line("2026-11-21")))
-    assert history_window(tmp_path, "sim", 2, now_ts_ns=ten) == ("2026-11-19", "2026-11-20")
-    assert history_window(tmp_path, "sim", 1, now_ts_ns=ten) == ("2026-11-22", "2026-11-22")
+NINE, TEN = (day_begin_ns("2026-11-23") + minute * 60 * 10**9 for minute in (9, 10))
+
+
+def _landed(root: Path, day: str, session_id: str) -> None:
+    path = manifest_path(root, "sim", session_id)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(encode_line(_a_line(day, session_id)))
+
+
+def test_history_window_is_the_newest_closed_days(tmp_path: Path) -> None:
+    early, window = (history_window(tmp_path, "sim", 3, now_ts_ns=now) for now in (NINE, TEN))
+    assert (early.first, early.last) == ("2026-11-19", "2026-11-21"), "yesterday is not closed before 00:10"
+    assert (window.first, window.last) == ("2026-11-20", "2026-11-22")
+    assert window.spans == (("2026-11-20", "2026-11-22"),)
+
+
+@pytest.mark.parametrize(
+    ("live", "ways"),
+    [
+        (["2026-11-22"], [("2026-11-19", "2026-11-20", "--columns"), ("2026-11-21", "2026-11-21", "")]),
+        (["2026-11-20"], [("2026-11-19", "2026-11-19", "--columns"), ("2026-11-21", "2026-11-21", "--columns"),
+                          ("2026-11-22", "2026-11-22", "")]),
+        (["2026-11-20", "2026-11-21"], [("2026-11-19", "2026-11-19", "--columns"), ("2026-11-22", "2026-11-22", "")]),
+        (["2026-11-19", "2026-11-20", "2026-11-21", "2026-11-22"], []),
+    ],
+)  # fmt: skip
+def test_history_is_written_around_days_in_which_a_sidecar_observed(
+    tmp_path: Path, live: list[str], ways: list[tuple[str, str, str]]
+) -> None:
+    for day in live:
+        _landed(tmp_path, day, f"live-{day}")
+    window = history_window(tmp_path, "sim", 4, now_ts_ns=TEN)
+    assert (window.first, window.last) == ("2026-11-19", "2026-11-22")
+    assert [(first, last, " ".join(flags)) for first, last, flags in window.histories] == ways
 
 
 @pytest.mark.parametrize("is_columnar", [True, False])
 def test_history_window_of_a_second_start_is_the_history_of_the_first(tmp_path: Path, is_columnar: bool) -> None:
     written = Day(root=str(tmp_path), day="2026-11-22", seed=7, scenario="demo", is_columnar=is_columnar)
-    written.manifest.parent.mkdir(parents=True)
-    written.manifest.write_bytes(encode_line(_a_line(written.day, written.session_id)))
-    ten = day_begin_ns("2026-11-23") + 10 * 60 * 10**9
-    assert history_window(tmp_path, "sim", 2, now_ts_ns=ten) == ("2026-11-21", "2026-11-22")
+    _landed(tmp_path, written.day, written.session_id)
+    assert history_window(tmp_path, "sim", 2, now_ts_ns=TEN).spans == (("2026-11-21", "2026-11-22"),)
 
 
 def test_dagster_memory_is_put_aside_only_for_a_new_warehouse(tmp_path: Path) -> None:
