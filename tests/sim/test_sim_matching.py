@@ -252,3 +252,16 @@ def test_empty_book_matches_nothing() -> None:
     floor.view.set_book(NVDA, [], [])
     assert floor.take(ANN, True, "200", "1").filled_sz == 0
     assert floor.matcher.book(GOLD, START_MS).merged().bids == ()
+
+
+def test_a_venue_that_starts_again_gives_ids_that_no_earlier_start_gave() -> None:
+    def given(begin_ms: int) -> tuple[list[int], list[int]]:
+        ids = Ids(7, begin_ms)
+        oids = [ids.oid() for _ in range(1_000)]
+        return oids, [ids.tid(oid, 0) for oid in oids]
+
+    oids, tids = given(START_MS)
+    later_oids, later_tids = given(START_MS + 1_000)
+    assert given(START_MS) == (oids, tids)
+    assert max(oids) < min(later_oids) < 2**53
+    assert not set(tids) & set(later_tids)

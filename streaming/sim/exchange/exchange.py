@@ -70,11 +70,19 @@ class Exchange:
         rules: Delays, balances, limits.
         view: The generated side.
         seed: Makes ids; the same seed, inputs and times give the same events.
+        begin_ms: First instant, ms UTC; ids of a later start are others.
         hooks: Faults; none by default.
     """
 
     def __init__(
-        self, universe: Universe, rules: VenueRules, view: MarketView, *, seed: int, hooks: ExchangeHooks | None = None
+        self,
+        universe: Universe,
+        rules: VenueRules,
+        view: MarketView,
+        *,
+        seed: int,
+        begin_ms: int = 0,
+        hooks: ExchangeHooks | None = None,
     ) -> None:
         self.rules = rules
         self.view = view
@@ -83,7 +91,7 @@ class Exchange:
         self.authority = Authority(rules)
         self.budget = Budget(rules.limits, lambda user: self.accounts.look(user).volumes.weighted_usd)
         self.orders = OrderStore()
-        self._ids = Ids(seed)
+        self._ids = Ids(seed, begin_ms)
         self._outbox = Outbox()
         self._matcher = Matcher(view, self.accounts, self.orders, self._outbox, self._ids)
         self._scheduled = ScheduledCancels(rules, self.accounts)

@@ -1,20 +1,24 @@
 """Numbers and names the venue gives: oids, tids, hashes, the addresses of everybody else.
 
-Rule: all of them follow from the seed and the order of events, so the same inputs give the same ids.
+Rule 1: all of them follow from seed, first instant and the order of events, so the same inputs give the same ids.
+Rule 2: a venue that is started again goes on above its old oids, as a real one does: fills of two starts that shared
+their tids would be the same fills to everybody who reads the tables.
 """
 
 from hashlib import blake2b
 
 _FIRST_OID = 62_000_000_000
+_OIDS_PER_MS = 100
+"""Room for so many a ms until the next start; for centuries it stays below 2^53, which readers of JSON need."""
 _TID_BITS = 50
 
 
 class Ids:
-    """The sources of ids of one venue."""
+    """The sources of ids of one venue that began at `begin_ms` (UTC)."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, begin_ms: int = 0) -> None:
         self._seed = seed
-        self._oid = _FIRST_OID + 1_000_003 * (seed % 1_000_003)
+        self._oid = _FIRST_OID + 1_000_003 * (seed % 1_000_003) + _OIDS_PER_MS * begin_ms
         self._count = 0
 
     def oid(self) -> int:

@@ -40,7 +40,10 @@ class Venue:
         self._lead_ms = 0
         rules = self.scenario.rules
         self.world = World(source, self.hooks.overrides)
-        self.exchange = Exchange(self.scenario.universe, rules, self.world, seed=source.seed, hooks=self.hooks.exchange)
+        self.exchange = Exchange(
+            self.scenario.universe, rules, self.world,
+            seed=source.seed, begin_ms=self.now_ms(), hooks=self.hooks.exchange,
+        )  # fmt: skip
         self.hooks.attach_exchange(self.exchange)
         self.quotes = Quotes(self.world, self.exchange)
         self.history = History(self.world.tape)
