@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
 from itertools import groupby
 from pathlib import Path
 
@@ -15,8 +14,8 @@ from streaming.contracts.rotation import RotationDoc, decode_rotation, rotation_
 from streaming.core.units import NS_PER_DAY
 
 EVENT_TABLES = ("bbo", "ctx")
-HISTORY_PREFIXES = ("hist-", "cols-")
-"""Names of sessions that `hip3 history` wrote, through the engine and as columns; all others observed live."""
+ENGINE, COLUMNS, LIVE = "hist-", "cols-", "live"
+"""What the names of sessions begin with that `hip3 history` wrote; all others observed live."""
 
 
 @dataclass(frozen=True)
@@ -56,34 +55,36 @@ class Window:
 
     first: str
     last: str
-    spans: tuple[tuple[str, str], ...]
-    """Days in a row that history may be written for: first and last of each, ascending."""
-
-    @property
-    def histories(self) -> list[tuple[str, str, tuple[str, ...]]]:
-        """First day, last day and flags of each history to write.
-
-        The evidence reads market data only. The newest day goes through the engine, for signals, gates and follow-ups.
-        """
-        if not self.spans:
-            return []
-        *older, (first, last) = self.spans
-        eve = (date.fromisoformat(last) - timedelta(days=1)).isoformat()
-        columns = [*older, *([(first, eve)] if first <= eve else [])]
-        return [*((begin, end, ("--columns",)) for begin, end in columns), (last, last, ())]
+    histories: tuple[tuple[str, str, tuple[str, ...]], ...]
+    """First day, last day and flags of each history to write, ascending; what is there already is not written again."""
 
 
 def history_window(warehouse: Path, venue: str, day_count: int, *, now_ts_ns: int) -> Window:
     """Return the newest `day_count` closed days; those in which a sidecar observed are left as they are.
 
-    Such a day is its own evidence: written history beside it would count the same hours twice. Older days instead of it
-    would make a rotation that has expired once a few days have gone by.
+    Such a day is its own evidence: written history beside it would count the same hours twice, as would the two kinds
+    of history of one day. Older days instead of it would make a rotation that has expired once a few days have gone by.
+    The evidence reads market data only; the newest day goes through the engine, for signals, gates and follow-ups.
     """
-    live = {line.day for line in _lines(warehouse, venue) if not line.session_id.startswith(HISTORY_PREFIXES)}
+    found: dict[str, set[str]] = {}
+    for line in _lines(warehouse, venue):
+        found.setdefault(line.day, set()).add(_kind_of(line.session_id))
     last = now_ts_ns - CLOSE_DELAY_NS - NS_PER_DAY
     days = [day_of(last - back * NS_PER_DAY) for back in reversed(range(day_count))]
-    runs = [list(run) for is_live, run in groupby(days, lambda day: day in live) if not is_live]
-    return Window(days[0], days[-1], tuple((run[0], run[-1]) for run in runs))
+    free = [day for day in days if LIVE not in found.get(day, ())]
+
+    def kind_of(day: str) -> str:
+        if day not in free:
+            return LIVE
+        return min(found.get(day, {ENGINE if day == free[-1] else COLUMNS}))
+
+    runs = [(kind, list(run)) for kind, run in groupby(days, kind_of) if kind != LIVE]
+    histories = tuple((run[0], run[-1], ("--columns",) if kind == COLUMNS else ()) for kind, run in runs)
+    return Window(days[0], days[-1], histories)
+
+
+def _kind_of(session_id: str) -> str:
+    return next((kind for kind in (ENGINE, COLUMNS) if session_id.startswith(kind)), LIVE)
 
 
 def newest_rotation(warehouse: Path, venue: str) -> tuple[RotationDoc, str] | None:

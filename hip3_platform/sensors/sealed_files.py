@@ -238,15 +238,24 @@ def build_sealed_files(jobs: Sequence[Any], partitions: dg.DailyPartitionsDefini
 def backstop(
     instance: dg.DagsterInstance, landing: Landing, partitions: dg.DailyPartitionsDefinition, day: str
 ) -> dg.RunRequest | dg.SkipReason:
-    """Return the request of a closed day, unless a run was asked for with the same input (by the sensor, say)."""
+    """Return the request of a closed day, unless a run was asked for with the same input (by the sensor, say).
+
+    Nor while an older day waits: a day that is judged before it is refused, for its window has a hole.
+    """
     digest = landing.digest(day)
     if not digest:
         return dg.SkipReason(f"no sealed part for {day}")
     if not partitions.has_partition_key(day):
         return dg.SkipReason(f"{day} has no partition: reload the code location")
     request = day_request(day, digest)
-    if instance.get_runs_count(dg.RunsFilter(tags={INPUT_TAG: request.tags[INPUT_TAG]})):
+    inputs = {each: f"{each}:{landing.digest(each)}" for each in landing.days if each <= day}
+    runs = instance.get_runs(dg.RunsFilter(tags={INPUT_TAG: list(inputs.values())}))
+    asked = {run.tags[INPUT_TAG] for run in runs}
+    if inputs[day] in asked:
         return dg.SkipReason(f"{request.run_key} was requested already")
+    waiting = [each for each in inputs if partitions.has_partition_key(each) and inputs[each] not in asked]
+    if waiting[0] != day:
+        return dg.SkipReason(f"{waiting[0]} waits, and days are judged in order: the sensor sealed_files asks for them")
     return request
 
 

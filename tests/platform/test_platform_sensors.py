@@ -245,6 +245,21 @@ def test_daily_schedule_is_silent_when_the_sensor_has_asked(one_day: WarehouseRe
         assert isinstance(sealed.backstop(instance, landing, partitions, DAY_2), dg.SkipReason)
 
 
+def test_backstop_leaves_yesterday_until_older_days_were_asked_for(warehouse: WarehouseResource) -> None:
+    for day in (DAY_1, DAY_2):
+        write_day(warehouse.path, day, [MarketDay("xyz:GOOD")], session_id=f"s-{day}")
+    landing, partitions = warehouse.landing(), daily_partitions(DAY_1)
+    with dg.DagsterInstance.ephemeral() as instance:
+        waits = sealed.backstop(instance, landing, partitions, DAY_2)
+        assert isinstance(waits, dg.SkipReason)
+        assert str(waits.skip_message).startswith(f"{DAY_1} waits")
+        older = sealed.day_request(DAY_1, landing.digest(DAY_1))
+        instance.add_run(dg.DagsterRun(job_name=sealed.DAILY_JOB, tags=dict(older.tags)))
+        request = sealed.backstop(instance, landing, partitions, DAY_2)
+        assert isinstance(request, dg.RunRequest)
+        assert request.partition_key == DAY_2
+
+
 def _noop() -> dg.JobDefinition:
     @dg.op
     def nothing() -> None:

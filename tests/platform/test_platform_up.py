@@ -122,34 +122,33 @@ def test_history_window_is_the_newest_closed_days(tmp_path: Path) -> None:
     early, window = (history_window(tmp_path, "sim", 3, now_ts_ns=now) for now in (NINE, TEN))
     assert (early.first, early.last) == ("2026-11-19", "2026-11-21"), "yesterday is not closed before 00:10"
     assert (window.first, window.last) == ("2026-11-20", "2026-11-22")
-    assert window.spans == (("2026-11-20", "2026-11-22"),)
+    assert window.histories == (("2026-11-20", "2026-11-21", ("--columns",)), ("2026-11-22", "2026-11-22", ()))
 
 
 @pytest.mark.parametrize(
-    ("live", "ways"),
+    ("kinds", "histories"),
     [
-        (["2026-11-22"], [("2026-11-19", "2026-11-20", "--columns"), ("2026-11-21", "2026-11-21", "")]),
-        (["2026-11-20"], [("2026-11-19", "2026-11-19", "--columns"), ("2026-11-21", "2026-11-21", "--columns"),
-                          ("2026-11-22", "2026-11-22", "")]),
-        (["2026-11-20", "2026-11-21"], [("2026-11-19", "2026-11-19", "--columns"), ("2026-11-22", "2026-11-22", "")]),
-        (["2026-11-19", "2026-11-20", "2026-11-21", "2026-11-22"], []),
+        ("...L", ["19 20 columns", "21 21 engine"]),
+        (".L..", ["19 19 columns", "21 21 columns", "22 22 engine"]),
+        (".LL.", ["19 19 columns", "22 22 engine"]),
+        ("LLLL", []),
+        ("CCCE", ["19 21 columns", "22 22 engine"]),
+        ("CCE.", ["19 20 columns", "21 22 engine"]),
+        ("CEL.", ["19 19 columns", "20 20 engine", "22 22 engine"]),
+        ("...C", ["19 22 columns"]),
     ],
-)  # fmt: skip
-def test_history_is_written_around_days_in_which_a_sidecar_observed(
-    tmp_path: Path, live: list[str], ways: list[tuple[str, str, str]]
+)
+def test_history_is_written_once_and_around_days_in_which_a_sidecar_observed(
+    tmp_path: Path, kinds: str, histories: list[str]
 ) -> None:
-    for day in live:
-        _landed(tmp_path, day, f"live-{day}")
+    for day, kind in zip(range(19, 23), kinds, strict=True):
+        history = Day(root="", day=f"2026-11-{day}", seed=7, scenario="demo", is_columnar=kind == "C")
+        if kind != ".":
+            _landed(tmp_path, history.day, f"live-{day}" if kind == "L" else history.session_id)
     window = history_window(tmp_path, "sim", 4, now_ts_ns=TEN)
     assert (window.first, window.last) == ("2026-11-19", "2026-11-22")
-    assert [(first, last, " ".join(flags)) for first, last, flags in window.histories] == ways
-
-
-@pytest.mark.parametrize("is_columnar", [True, False])
-def test_history_window_of_a_second_start_is_the_history_of_the_first(tmp_path: Path, is_columnar: bool) -> None:
-    written = Day(root=str(tmp_path), day="2026-11-22", seed=7, scenario="demo", is_columnar=is_columnar)
-    _landed(tmp_path, written.day, written.session_id)
-    assert history_window(tmp_path, "sim", 2, now_ts_ns=TEN).spans == (("2026-11-21", "2026-11-22"),)
+    told = [f"{first[-2:]} {last[-2:]} {'columns' if flags else 'engine'}" for first, last, flags in window.histories]
+    assert told == histories
 
 
 def test_dagster_memory_is_put_aside_only_for_a_new_warehouse(tmp_path: Path) -> None:
