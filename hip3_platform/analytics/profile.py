@@ -44,7 +44,7 @@ select
     s.coin,
     count(*) as signal_count,
     count(*) - count(distinct s.signal_id) as signal_id_repeat_count,
-    count(*) - count(distinct s.episode_id) as episode_repeat_count,
+    count(*) - count(distinct (s.session_id, s.episode_id)) as episode_repeat_count,
     count(*) filter (s.side not in ('buy', 'sell')) as side_unknown_count,
     count(*) filter (s.origin not in ('oracle_led', 'quote_led')) as origin_unknown_count,
     count(*) filter (s.limit_px <= 0) as px_not_positive_count,

@@ -247,5 +247,4 @@ def test_second_start_on_what_the_first_left_writes_no_history_and_trades_for_it
     assert again["rotation"]["markets"]
     assert set(again["rotation"]["markets"]) <= set(again["approved"])
     assert again["trades"] >= 10
-    for result in _judged_live_days(kept):
-        assert all(each.passed for each in result.get_asset_check_evaluations() if each.blocking), "both in one day"
+    assert all(result.success for result in _judged_live_days(kept)), "two sessions, mostly in one day"

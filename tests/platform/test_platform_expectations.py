@@ -111,6 +111,21 @@ def test_signals_and_followups_that_contradict_each_other_are_wrong_and_named(wa
     assert _markets(followups) == {"orphan_count": {"xyz:LOST"}, "known_without_book_count": {"xyz:LOST"}}
 
 
+def test_an_episode_is_one_of_its_session(tmp_path: Path) -> None:
+    def profiled(folder: str, *sessions: str) -> int:
+        for seq, session_id in enumerate(sessions, start=9):
+            market = MarketDay("xyz:GOOD", signal_count=0, bbo_count=0)
+            market.add("signals", seq=seq, signal_id=f"s{seq}", episode_id="xyz:GOOD-buy-8", ts_ns=BEGIN_NS, side="buy")
+            write_day(tmp_path / folder, DAY_1, [market], session_id=session_id, first_seq=100 * seq, part_count=1)
+        landing = read_landing(tmp_path / folder, VENUE)
+        compact(tmp_path / folder, "signals", VENUE, DAY_1, landing.of(DAY_1, "signals"))
+        (row,) = profile_signals(tmp_path / folder, VENUE, DAY_1)
+        return int(row["episode_repeat_count"])
+
+    assert profiled("two", "s1", "s2") == 0, "its name has the place in its session's journal and no more"
+    assert profiled("one", "s1", "s1") == 1
+
+
 def test_profiles_have_every_column_that_a_rule_names(tmp_path: Path) -> None:
     write_day(tmp_path, DAY_1, [MarketDay("xyz:A", signal_count=3), *_trades(("orders", _ORDER), ("fills", _FILL))])
     _bronze(tmp_path)
