@@ -5,8 +5,7 @@ a connection for every statement: SQLAlchemy then compiles each statement anew, 
 SQLite copies its log back. That was half of what a day with little data took. `dagster.yaml` names `KeptStorage`.
 
 Rule 1: files, tables and commits are Dagster's; either class reads what the other one wrote. No commit is put off.
-Rule 2: of the files that hold one run each, the last `OPEN_MAX` stay open: a web page that walks through all runs must
-not hold them all.
+Rule 2: the `OPEN_MAX` files used last stay open: a web page that walks through all runs must not hold them all.
 """
 
 from collections import OrderedDict
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Engine
 
 OPEN_MAX: Final = 8
-"""Files that are open at once; the index of all runs is used by most calls, so it is always among them."""
+"""Files that are open at once, those used last; the index of all runs, which most calls use, is one of them."""
 
 
 class KeptEventLog(SqliteEventLogStorage):
