@@ -22,7 +22,7 @@ from hip3_platform.cli.children import Child, Children
 from hip3_platform.cli.findings import Findings, history_window, newest_rotation, ranking_lines
 from hip3_platform.cli.plan import Plan, StageFailed
 from hip3_platform.cli.report import report_json
-from hip3_platform.cli.trading import REASON, arm, await_trades, begin_trading, pause_trading
+from hip3_platform.cli.trading import REASON, await_trades, begin_trading, pause_trading, resume_trading
 from hip3_platform.cli.truth import Judged, judge
 from streaming.core.errors import Hip3Error
 
@@ -190,8 +190,7 @@ class Loop:
         self._replay(children, session_id)
         self._done("audit", begun)
         if not plan.is_once:
-            arm(plan, hip3)
-            _say("armed again: it goes on trading")
+            resume_trading(plan, hip3, _say)
         return found
 
     def _replay(self, children: Children, session_id: str) -> None:

@@ -2,7 +2,8 @@
 
 Rule 1: a trade is a fill of an order that this sidecar signed; the sidecar's own counter says how many there are, and
 `audit` proves afterwards that the venue's list of fills is the same.
-Rule 2: the stop latch and a dead child end the wait at once, by their own words.
+Rule 2: a dead child ends the wait at once, by its own words, and so does the stop latch where nobody is there to reset
+it (`--once`). Else the wait goes on: an operator may try `hip3 stop`, `reset` and `arm` here.
 """
 
 import re
@@ -23,6 +24,7 @@ FLAT_S = 30.0
 """How long a disarmed sidecar may hold its last positions; they have a time stop of seconds."""
 OPERATOR = "hip3 up"
 REASON = "simulated"
+ARMED_AGAIN = "armed again: it goes on trading"
 _LIVE_COUNT = re.compile(r"^hip3_(fills|round_trips)_total\{([^}]*)\} ([0-9.e+]+)$", re.MULTILINE)
 
 
@@ -78,6 +80,16 @@ def pause_trading(plan: Plan, hip3: Hip3, watch: Callable[[], None]) -> None:
         time.sleep(POLL_S)
 
 
+def resume_trading(plan: Plan, hip3: Hip3, say: Callable[[str], None]) -> None:
+    """Arm after a pause, unless a stop came meanwhile: only an operator takes that back."""
+    status = read_progress(plan).status
+    if status.stop_reason is not None:
+        say(held_text(status))
+        return
+    arm(plan, hip3)
+    say(ARMED_AGAIN)
+
+
 def await_trades(plan: Plan, say: Callable[[str], None], watch: Callable[[], None]) -> Progress:
     """Wait until the sidecar has made `plan.trade_count` trades.
 
@@ -86,25 +98,42 @@ def await_trades(plan: Plan, say: Callable[[str], None], watch: Callable[[], Non
         say: Takes a line of progress every few seconds.
         watch: Raises when a child has died.
     """
-    begun, said = time.monotonic(), 0.0
+    begun, said, held_said = time.monotonic(), 0.0, ""
     while True:
         watch()
         found = read_progress(plan)
         if found.trade_count >= plan.trade_count:
             say(found.text)
             return found
-        if found.status.stop_reason is not None:
+        if plan.is_once and found.status.stop_reason is not None:
             raise StageFailed(f"{found.text}; it stopped: {found.status.stop_reason}")
-        now = time.monotonic()
+        now, held = time.monotonic(), held_text(found.status)
+        if held:
+            begun = now  # patience is for a sidecar that may trade
+        if held != held_said:
+            say(held or ARMED_AGAIN)
+            held_said = held
         if now - begun > plan.timeout_s:
             against = ", ".join((*found.status.entries_closed_by, found.status.trading.unready_reason))
             raise StageFailed(
                 f"{found.text}; fewer than {plan.trade_count} within {plan.timeout_s:.0f} s ({against.strip(', ')})"
             )
-        if now - said >= SAID_EVERY_S:
+        if not held and now - said >= SAID_EVERY_S:
             say(found.text)
             said = now
         time.sleep(POLL_S)
+
+
+def held_text(status: StatusView) -> str:
+    """Return what keeps a sidecar from trading until an operator acts, and what to do; empty if nothing does."""
+    if status.stop_reason is not None:
+        return (
+            f"stopped ({status.stop_reason}): positions are closed, nothing new is entered; "
+            '`hip3 reset --reason "…"`, then `hip3 arm` let it go on; Ctrl-C ends everything'
+        )
+    if not status.is_armed:
+        return "disarmed: nothing new is entered; `hip3 arm` lets it go on; Ctrl-C ends everything"
+    return ""
 
 
 def read_progress(plan: Plan) -> Progress:

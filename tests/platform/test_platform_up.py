@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -19,7 +20,7 @@ from hip3_platform.cli.children import Children
 from hip3_platform.cli.findings import history_window
 from hip3_platform.cli.loop import Loop, prepare_dagster_home
 from hip3_platform.cli.plan import Plan, StageFailed
-from hip3_platform.cli.trading import await_trades, live_counts
+from hip3_platform.cli.trading import await_trades, live_counts, resume_trading
 from streaming.contracts.control import StatusView
 from streaming.contracts.manifest import ManifestLine, encode_line
 from streaming.contracts.paths import day_begin_ns, manifest_path
@@ -338,19 +339,25 @@ class _Sidecar:
     """Answers /v1/status and /metrics; each look a second later and so many fills further."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, fills_per_look: int, stop_reason: str | None = None) -> None:
-        self.now_s, self.fills, self.step, self.stop_reason = 0.0, 0, fills_per_look, stop_reason
+        self.now_s, self.fills, self.step, self.stop_reason, self.is_armed = 0.0, 0, fills_per_look, stop_reason, True
+        self.later: dict[float, dict[str, Any]] = {}
+        """Second → what an operator changes then."""
         monkeypatch.setattr("hip3_platform.cli.trading._get", self._get)
         monkeypatch.setattr("hip3_platform.cli.trading.time.monotonic", lambda: self.now_s)
         monkeypatch.setattr("hip3_platform.cli.trading.time.sleep", self._passes)
 
     def _passes(self, seconds: float) -> None:
         self.now_s += seconds
-        self.fills += self.step
+        if self.stop_reason is None and self.is_armed:
+            self.fills += self.step
+        for due_s, change in self.later.items():
+            if self.now_s - seconds < due_s <= self.now_s:
+                vars(self).update(change)
 
     def _get(self, _plan: Plan, path: str) -> bytes:
         if path == "/metrics":
             return f'hip3_fills_total{{mode="live"}} {self.fills}.0'.encode()
-        return msgspec.json.encode(_a_status(self.stop_reason))
+        return msgspec.json.encode(msgspec.structs.replace(_a_status(self.stop_reason), is_armed=self.is_armed))
 
 
 def _a_status(stop_reason: str | None) -> StatusView:
@@ -381,6 +388,37 @@ def test_trades_that_do_not_come_end_the_wait_and_say_why(
     _Sidecar(monkeypatch, fills_per_look=fills, stop_reason=reason)
     with pytest.raises(StageFailed, match=text):
         await_trades(_a_plan(tmp_path), lambda _: None, lambda: None)
+
+
+def test_an_operators_stop_ends_no_loop_that_a_person_watches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sidecar = _Sidecar(monkeypatch, fills_per_look=3)
+    sidecar.later = {
+        4.0: {"stop_reason": "walk through"},
+        5000.0: {"stop_reason": None, "is_armed": False},  # much later than the patience of a loop that may trade
+        7000.0: {"is_armed": True},
+    }
+    said: list[str] = []
+    plan = dataclasses.replace(_a_plan(tmp_path), is_once=False)
+    assert await_trades(plan, said.append, lambda: None).trade_count >= 100
+    stopped, disarmed, armed = [text for text in said if not text.startswith("trading: ")]
+    assert stopped.startswith("stopped (walk through): ")
+    assert "hip3 reset" in stopped
+    assert disarmed.startswith("disarmed: ")
+    assert armed == "armed again: it goes on trading"
+
+
+@pytest.mark.parametrize(
+    ("reason", "asked", "text"), [(None, ["arm"], "armed again"), ("walk through", [], "stopped (walk through)")]
+)
+def test_the_loop_arms_after_its_audit_but_never_over_a_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: str | None, asked: list[str], text: str
+) -> None:
+    _Sidecar(monkeypatch, fills_per_look=0, stop_reason=reason)
+    called: list[str] = []
+    said: list[str] = []
+    resume_trading(_a_plan(tmp_path), lambda name, _: called.append(name) or b"", said.append)
+    assert called == asked
+    assert said[0].startswith(text)
 
 
 def test_children_end_asks_one_service_and_does_not_call_it_dead(tmp_path: Path) -> None:
