@@ -527,6 +527,9 @@ class Desk:
     def reset(self, reason: str = "looked") -> list[AnyOutput]:
         return self.feed(ResetRequested(**self.stamped(), command_id=8, reason=reason, operator="op"))
 
+    def arm(self) -> list[AnyOutput]:
+        return self.feed(ArmRequested(**self.stamped(), command_id=10, is_armed=True, operator="op"))
+
     def flatten(self, reason: str = "SIGTERM") -> list[AnyOutput]:
         return self.feed(FlattenRequested(**self.stamped(), command_id=9, reason=reason, operator="op"))
 

@@ -82,7 +82,7 @@ def on_stop(state: EngineState, event: StopRequested, out: list[AnyOutput]) -> N
 
 
 def on_reset(state: EngineState, event: ResetRequested, out: list[AnyOutput]) -> None:
-    """Clear the latch for an operator who says why."""
+    """Clear the latch for an operator who says why; that entries may go on is his next word (`on_arm`)."""
     reasons = _missing(event.reason, event.operator)
     latch = state.control.latch
     if latch is None:
@@ -96,6 +96,7 @@ def on_reset(state: EngineState, event: ResetRequested, out: list[AnyOutput]) ->
             )
         )
         report_entries(state, out, "stop_latch", is_open=True, detail=event.reason)
+        _set_armed(state, out, is_armed=False, operator=event.operator)
     answer(state, out, event.command_id, reasons)
 
 
@@ -118,12 +119,15 @@ def on_arm(state: EngineState, event: ArmRequested, out: list[AnyOutput]) -> Non
     latch = state.control.latch
     if event.is_armed and latch is not None:
         reasons = (f"the stop latch is set: {latch.reason}; reset it first",)
-    if not reasons and state.control.is_armed != event.is_armed:
-        state.control.is_armed = event.is_armed
-        out.append(
-            ArmChanged(ts_ns=state.ts_ns, mono_ns=state.mono_ns, is_armed=event.is_armed, operator=event.operator)
-        )
+    if not reasons:
+        _set_armed(state, out, is_armed=event.is_armed, operator=event.operator)
     answer(state, out, event.command_id, reasons)
+
+
+def _set_armed(state: EngineState, out: list[AnyOutput], *, is_armed: bool, operator: str) -> None:
+    if state.control.is_armed != is_armed:
+        state.control.is_armed = is_armed
+        out.append(ArmChanged(ts_ns=state.ts_ns, mono_ns=state.mono_ns, is_armed=is_armed, operator=operator))
 
 
 def on_phase(state: EngineState, event: PhaseRequested, out: list[AnyOutput]) -> None:

@@ -120,6 +120,14 @@ def test_reset_clears_the_latch_and_entries_open() -> None:
     assert of_type(feed(state, a_ctx(T + 1, oracle_px="100.20")), OrderChanged)
 
 
+def test_i19_reset_disarms_and_arming_is_a_word_of_its_own() -> None:
+    state = a_warm_engine()
+    feed(state, arm(), stop())
+    outputs = feed(state, reset())
+    assert [(c.is_armed, c.operator) for c in of_type(outputs, ArmChanged)] == [(False, "op")]
+    assert [c.is_armed for c in of_type(feed(state, arm()), ArmChanged)] == [True]
+
+
 @pytest.mark.parametrize(
     ("command", "reasons"),
     [

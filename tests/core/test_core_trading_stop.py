@@ -93,6 +93,12 @@ def test_i17_the_first_reason_is_kept_and_only_an_operator_with_a_reason_resets_
     desk.complete()
     desk.reset("looked at it")
     assert desk.latch == ""
+    assert desk.folded().control.is_armed is False
+    desk.calm()
+    desk.run(8_000)
+    desk.cross()
+    assert desk.actions == [], "a reset alone sends nothing"
+    desk.arm()
     desk.calm()
     desk.run(8_000)
     desk.cross()
@@ -103,6 +109,7 @@ def test_after_a_reset_a_second_stop_acts_again() -> None:
     desk = a_desk()
     desk.stop()
     desk.reset()
+    desk.arm()
     desk.run(300)
     desk.enter()
     outputs = desk.stop("again")

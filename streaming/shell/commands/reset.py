@@ -20,4 +20,5 @@ def run(args: argparse.Namespace) -> int:
 
     body: dict[str, object] = {"reason": args.reason, "operator": operator_of(args.operator)}
     answer = connect(args).post("reset", body)
-    return print_answer("reset", answer, is_json=args.json, done="reset: the stop latch is clear")
+    done = "reset: the stop latch is clear; `hip3 arm` lets entries happen again"
+    return print_answer("reset", answer, is_json=args.json, done=done)

@@ -20,4 +20,4 @@ def run(args: argparse.Namespace) -> int:
 
     body: dict[str, object] = {"reason": args.reason, "operator": operator_of(args.operator)}
     answer = connect(args).post("stop", body)
-    return print_answer("stop", answer, is_json=args.json, done="stopped: no entries until `hip3 reset`")
+    return print_answer("stop", answer, is_json=args.json, done="stopped: no entries until `hip3 reset` and `hip3 arm`")
