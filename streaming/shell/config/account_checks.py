@@ -28,7 +28,6 @@ from streaming.hyperliquid.limits import (
     SCHEDULE_CANCEL_VOLUME_USD,
     SUBSCRIPTION_COUNT_MAX,
     UNIFIED_ACTION_COUNT_MAX,
-    request_weight,
 )
 from streaming.shell.clock import Clock, SystemClock
 from streaming.shell.config.doctor import Finding, failed, fine, warned
@@ -36,8 +35,8 @@ from streaming.shell.config.schema import Config
 from streaming.shell.info.rest import InfoClient
 from streaming.shell.process import assemble
 
-LEVERAGE_COIN_COUNT_MAX = REQUEST_WEIGHT_MAX // request_weight("activeAssetData") // 2
-"""Markets whose leverage is asked for: half a minute's weight, the other half is for a start right after."""
+LEVERAGE_COIN_COUNT_MAX = 10
+"""Markets whose leverage is asked for: a question costs 20 of the 1,200 of weight a minute."""
 AGENT_DAYS_WARN = 14
 CLOCK_OFFSET_MS_WARN = 2_000
 BUDGET_HOURS_WARN = 1
