@@ -10,6 +10,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from aiohttp import web
 from children import hip3
 from core_builders import a_spec
 from info_server import InfoServer
@@ -365,6 +366,23 @@ def test_findings_without_an_answer_fail_under_their_own_name_and_the_others_go_
         assert found["collateral xyz"].level == "ok"
         assert found["venue clock"].level == "fail"  # the fixture's time is that of its recording
         assert any(text.startswith("address budget: ") for text in checks.refusals_of(list(found.values())))
+
+    asyncio.run(main())
+
+
+def test_findings_say_to_wait_where_the_venue_says_it_was_asked_too_much() -> None:
+    async def too_many(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=429, text="null")
+
+    async def main() -> None:
+        server = InfoServer()
+        server.answers["exchangeStatus"] = too_many
+        async with server.running() as session:
+            client = checks.InfoClient(server.base_url, session=session)
+            found = by_name(await checks.account_findings(Config(), client, None, specs=()))
+        assert found["venue clock"].level == "fail"
+        assert "requests a minute used up" in found["venue clock"].detail
+        assert found["venue clock"].detail.endswith("ask again in a minute")
 
     asyncio.run(main())
 

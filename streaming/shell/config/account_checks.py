@@ -15,7 +15,7 @@ from functools import partial
 
 import aiohttp
 
-from streaming.core.errors import PreflightRefused, VenueError
+from streaming.core.errors import PreflightRefused, RateLimited, VenueError
 from streaming.core.market import MarketSpec
 from streaming.core.registry import DexMeta
 from streaming.core.units import NS_PER_MS, ONE
@@ -180,9 +180,12 @@ class _Account:
 async def _answered(name: str, ask: Callable[[], Awaitable[list[Finding]]]) -> list[Finding]:
     try:
         return await ask()
+    except RateLimited as error:
+        found, todo = f"this address's requests a minute used up ({error})", "ask again in a minute"
     except VenueError as error:
-        detail = f"expected an answer of the venue, found {error}; ask again"
-        return [Finding(name=name, level="fail", detail=detail, is_answered=False)]
+        found, todo = str(error), "ask again"
+    detail = f"expected an answer of the venue, found {found}; {todo}"
+    return [Finding(name=name, level="fail", detail=detail, is_answered=False)]
 
 
 async def _venue_clock(config: Config, client: InfoClient, clock: Clock) -> list[Finding]:
