@@ -99,7 +99,7 @@ def leaked(
     steps.append(_left("revoke", step_text(rotated.master_step)))
     text = (
         f"made {rotated.master_step.agent_address} in {rotated.key_file}; once the master has signed: "
-        "`hip3 keys revoke --verify` on the old file, restart `hip3 run` with the new one, `hip3 reset`"
+        "`hip3 keys revoke --verify` on the old file, restart `hip3 run` with the new one, `hip3 reset` and `hip3 arm`"
     )
     steps.append(Step(name="new_key", outcome=Outcome.DONE, text=text))
     return Drill(steps=tuple(steps), rotated=rotated)
