@@ -10,7 +10,6 @@ Rule 3: what Great Expectations takes is the time of the steps that run it; its 
 import os
 import shutil
 import socket
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -25,7 +24,8 @@ import dagster as dg
 from hip3_platform.analytics.landing import read_landing
 from hip3_platform.catch_up import CATCH_UP
 from hip3_platform.cli.children import Child, Children
-from hip3_platform.cli.loop import HIP3, prepare_dagster_home
+from hip3_platform.cli.dagster_dev import dagster_words, prepare_dagster_home
+from hip3_platform.cli.loop import HIP3
 from hip3_platform.cli.plan import checkout_root, child_environment
 from hip3_platform.resources.clock import Clock
 from hip3_platform.sensors.requests import DAILY_JOB
@@ -107,7 +107,7 @@ def bench_platform(folder: Path, *, scenario: str, seed: int, day_count: int, te
         history(warehouse, "--from", str(first), "--to", str(eve), "--columns")
         history(later, "--from", str(last), "--to", str(last))
         prepare_dagster_home(root, home, warehouse)
-        dagster = children.start("dagster", _dagster_words(root), env=environment, cwd=root)
+        dagster = children.start("dagster", dagster_words(root, _free_port()), env=environment, cwd=root)
         os.environ["DAGSTER_HOME"] = str(home)
         with dg.DagsterInstance.get() as instance:
             watch = _Watch(instance, dagster, tell)
@@ -225,9 +225,7 @@ def _rows(warehouse: Path, *days: str) -> dict[str, dict[str, int]]:
     return {day: {t: sum(each.row_count for each in landing.of(day, t)) for t in ("bbo", "ctx")} for day in days}
 
 
-def _dagster_words(root: Path) -> tuple[str, ...]:
+def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    served = ("--workspace", str(root / "workspace.yaml"), "--host", "127.0.0.1", "--port", str(port))
-    return (sys.executable, "-m", "dagster", "dev", *served, "--log-level", "warning")
+        return int(probe.getsockname()[1])

@@ -1,9 +1,7 @@
 """The stages of `hip3 up`, in order, with what each must show before the next may begin."""
 
 import os
-import shutil
 import signal
-import socket
 import sys
 import tempfile
 import time
@@ -19,6 +17,7 @@ import httpx
 from hip3_platform.cli.account import Hip3, sim_account
 from hip3_platform.cli.audit import Audit, VenueAccount, audit, sealed_books
 from hip3_platform.cli.children import Child, Children
+from hip3_platform.cli.dagster_dev import dagster_words, is_occupied, prepare_dagster_home
 from hip3_platform.cli.findings import Findings, history_window, newest_rotation, ranking_lines
 from hip3_platform.cli.plan import Plan, StageFailed
 from hip3_platform.cli.report import report_json
@@ -33,8 +32,6 @@ PUSH_PATIENCE_S = 60.0
 """How long the sensor may take to push a finished document; after that the sidecar has refused it."""
 RUNS_QUERY = """query Runs($since: Float!) { runsOrError(limit: 50, filter: {createdAfter: $since}) {
   ... on Runs { results { status jobName tags { key value } } } } }"""
-SETTINGS = "dagster.yaml"
-ASIDE = "aside-"
 ENDED = ("SUCCESS", "FAILURE", "CANCELED")
 END_S = 20.0
 """How long the sidecar may take to flatten, close its journal and seal the last rows."""
@@ -118,7 +115,7 @@ class Loop:
             (self.plan.control_port, "--control-port"),
             (self.plan.dagster_port, "--dagster-port"),
         ]
-        return [(port, flag) for port, flag in wanted if _is_occupied(port)]
+        return [(port, flag) for port, flag in wanted if is_occupied(port)]
 
     def _stages(self, children: Children, files: ExitStack) -> tuple[Findings, tuple[Judged, ...], Audit | None]:
         plan = self.plan
@@ -147,10 +144,7 @@ class Loop:
         _say(f"live: {plan.control_url}/   metrics: {plan.control_url}/metrics")
         opening_usd = VenueAccount.read(plan.venue_url, self.account).value_usd
         last_day = self._write_history(start)
-        dagster = start(
-            "dagster", sys.executable, "-m", "dagster", "dev", "--workspace", str(plan.root / "workspace.yaml"),
-            "--host", "127.0.0.1", "--port", str(plan.dagster_port), "--log-level", "warning",
-        )  # fmt: skip
+        dagster = start("dagster", *dagster_words(plan.root, plan.dagster_port))
         self._await("dagster", dagster, lambda: _answers(f"{plan.dagster_url}/server_info"))
         _say(f"Dagster: {plan.dagster_url}/")
         findings = self._await_rotation(children, last_day)
@@ -319,26 +313,6 @@ class Loop:
         _say(f"{stage}: {self.seconds[stage]} s")
 
 
-def prepare_dagster_home(root: Path, home: Path, warehouse: Path) -> Path | None:
-    """Give `home` its settings; with a new warehouse put aside what Dagster remembers, and return where.
-
-    Runs are keyed by the content of a day. A warehouse that was deleted and written again has equal content, so Dagster
-    would drop its runs as done. Nothing but Dagster's own pages depends on that memory (F-102).
-    """
-    home.mkdir(parents=True, exist_ok=True)
-    settings = home / SETTINGS
-    if not settings.exists():
-        shutil.copyfile(root / "dagster_home" / SETTINGS, settings)
-    remembered = [entry for entry in home.iterdir() if entry.name != SETTINGS and not entry.name.startswith(ASIDE)]
-    if (warehouse / "manifest").exists() or not remembered:
-        return None
-    aside = home / f"{ASIDE}{time.time_ns()}"
-    aside.mkdir()
-    for entry in remembered:
-        entry.rename(aside / entry.name)
-    return aside
-
-
 def _refuse_dead(children: Children) -> None:
     """Raise StageFailed if a service has ended although nobody asked it to."""
     if dead := children.dead():
@@ -363,16 +337,6 @@ def _unwritable(*folders: Path) -> str:
 
 def _raise_stopped(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of a handler
     raise Stopped(signal.Signals(number).name)
-
-
-def _is_occupied(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return True
-    return False
 
 
 def _answers(url: str, body: dict[str, str] | None = None) -> bool:

@@ -83,14 +83,14 @@ class Plan:
         return child_environment(warehouse=self.warehouse, dagster_home=self.dagster_home, account=account)
 
 
-def child_environment(*, warehouse: Path, dagster_home: Path, account: str = "") -> dict[str, str]:
-    """Return an environment in which Dagster serves the simulated days of `warehouse`, and rotates for `account`."""
+def child_environment(*, warehouse: Path, dagster_home: Path, venue: str = "sim", account: str = "") -> dict[str, str]:
+    """Return an environment in which Dagster serves the days of `venue` in `warehouse`, and rotates for `account`."""
     kept = {name: text for name, text in os.environ.items() if not name.startswith(ENV_PREFIX) or name in ENV_KEPT}
     return {
         **kept,
         "DAGSTER_HOME": str(dagster_home),
         "HIP3_WAREHOUSE": str(warehouse),
-        "HIP3_VENUE": "sim",
+        "HIP3_VENUE": venue,
         "HIP3_ACCOUNT": account,
         "PYTHONUNBUFFERED": "1",
     }

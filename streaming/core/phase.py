@@ -43,10 +43,7 @@ def _is_simulated(state: EngineState, event: PhaseRequested) -> bool:
 def _verdict_reasons(state: EngineState, event: PhaseRequested) -> tuple[str, ...]:
     session = state.session
     if not event.verdict_sha256:
-        return (
-            "a verdict is needed, none was cited: `hip3 phase approve` cites the newest one; the platform writes one for "
-            "each judged day (asset gold/phase_verdict)",
-        )
+        return ("a verdict is needed, none was cited: the platform writes one a day, `hip3 phase approve` cites it",)
     reasons: tuple[str, ...] = ()
     if event.verdict_venue != session.venue:
         reasons += (f"the verdict is of venue {event.verdict_venue!r}, this session runs on {session.venue!r}",)

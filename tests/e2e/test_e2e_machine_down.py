@@ -1,47 +1,26 @@
 """The machine goes down in the middle of a backfill: once Dagster is back, every day is judged and nobody helped."""
 
-import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster_processes import killed, processes_of
 from one_market import ONE_MARKET
 from ports import free_ports
 from trading_process import until
 
 from hip3_platform.catch_up import CATCH_UP
-from hip3_platform.cli.loop import prepare_dagster_home
+from hip3_platform.cli.dagster_dev import prepare_dagster_home
 from hip3_platform.cli.plan import child_environment
 from hip3_platform.sensors.lost_runs import ATTEMPT_TAG
 from hip3_platform.sensors.requests import DAILY_JOB
 
 ROOT = Path(__file__).parents[2]
 DAYS = ("2026-06-15", "2026-06-16", "2026-06-17")
-
-
-def processes_of(home: Path) -> list[int]:
-    """Return the processes that serve a Dagster home, by their environment."""
-    wanted, found = f"DAGSTER_HOME={home}".encode(), []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            try:
-                if wanted in (entry / "environ").read_bytes().split(b"\0"):
-                    found.append(int(entry.name))
-            except (FileNotFoundError, PermissionError, ProcessLookupError):
-                continue
-    return found
-
-
-def killed(processes: list[int]) -> list[int]:
-    for number in processes:
-        with suppress(ProcessLookupError):
-            os.kill(number, signal.SIGKILL)
-    return processes
 
 
 @contextmanager

@@ -17,8 +17,9 @@ from ports import free_ports
 
 from hip3_platform.cli.account import config_text, sim_account
 from hip3_platform.cli.children import Children
+from hip3_platform.cli.dagster_dev import prepare_dagster_home
 from hip3_platform.cli.findings import history_window
-from hip3_platform.cli.loop import Loop, prepare_dagster_home
+from hip3_platform.cli.loop import Loop
 from hip3_platform.cli.plan import Plan, StageFailed
 from hip3_platform.cli.trading import await_trades, live_counts, resume_trading
 from streaming.contracts.control import StatusView

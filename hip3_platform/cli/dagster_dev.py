@@ -1,0 +1,52 @@
+"""How `dagster dev` is started here: its home, its words, its port."""
+
+import shutil
+import socket
+import sys
+import time
+from pathlib import Path
+
+SETTINGS = "dagster.yaml"
+ASIDE = "aside-"
+
+
+def dagster_words(root: Path, port: int) -> tuple[str, ...]:
+    """Return the command line of a Dagster on loopback that serves the checkout `root`."""
+    served = ("--workspace", str(root / "workspace.yaml"), "--host", "127.0.0.1", "--port", str(port))
+    return (sys.executable, "-m", "dagster", "dev", *served, "--log-level", "warning")
+
+
+def is_occupied(port: int) -> bool:
+    """Return whether somebody listens at a port of loopback."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False
+
+
+def prepare_dagster_home(root: Path, home: Path, warehouse: Path) -> Path | None:
+    """Give `home` its settings; with a new warehouse put aside what Dagster remembers, and return where.
+
+    Runs are keyed by the content of a day. A warehouse that was deleted and written again has equal content, so Dagster
+    would drop its runs as done. Nothing but Dagster's own pages depends on that memory (F-102).
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    settings = home / SETTINGS
+    if not settings.exists():
+        shutil.copyfile(root / "dagster_home" / SETTINGS, settings)
+    remembered = [entry for entry in home.iterdir() if _is_memory(entry)]
+    if (warehouse / "manifest").exists() or not remembered:
+        return None
+    aside = home / f"{ASIDE}{time.time_ns()}"
+    aside.mkdir()
+    for entry in remembered:
+        entry.rename(aside / entry.name)
+    return aside
+
+
+def _is_memory(entry: Path) -> bool:
+    # A folder with settings is a home of its own, of another venue (`hip3 platform`).
+    return entry.name != SETTINGS and not entry.name.startswith(ASIDE) and not (entry / SETTINGS).exists()
