@@ -91,7 +91,7 @@ class MarketStatusView(msgspec.Struct, frozen=True, kw_only=True):
     position_sz: Decimal
     """Paper."""
     stopped_by: str = ""
-    """Gate that keeps real trading out of this market."""
+    """Gate that keeps real trading out of this market; `not_configured` where only what is open is closed."""
     is_session_open: bool = True
     """Whether the underlying's own market is open."""
     session_change_ts_ns: int | None = None

@@ -20,7 +20,7 @@ def share_allowances(state: EngineState) -> None:
     rotation = state.control.rotation
     allowed = {} if rotation is None or rotation.is_expired else {m.coin: m for m in rotation.markets}
     for coin, market in state.markets.items():
-        _share(state, market, allowed.get(coin))
+        _share(state, market, None if market.is_exit_only else allowed.get(coin))
 
 
 def _share(state: EngineState, market: MarketState, allowance: MarketAllowance | None) -> None:

@@ -98,14 +98,32 @@ from streaming.core.trigger import set_threshold
 
 
 def new_state(
-    session: SessionInfo, limits: Limits, specs: tuple[MarketSpec, ...], *, carried: Carried | None = None
+    session: SessionInfo,
+    limits: Limits,
+    specs: tuple[MarketSpec, ...],
+    *,
+    exit_only: tuple[str, ...] = (),
+    carried: Carried | None = None,
 ) -> EngineState:
-    """Return the state of a session before its first event; `specs` are the approved ones of the watched markets."""
+    """Return the state of a session before its first event.
+
+    Args:
+        session: Its identity.
+        limits: Its limits.
+        specs: The approved ones of the watched markets.
+        exit_only: Markets of `specs` in which nothing may be entered.
+        carried: What the session before left; None if there was none.
+    """
     state = EngineState(
         session=session,
         limits=limits,
         control=ControlState() if carried is None else carried.control,
-        markets={spec.coin: MarketState(spec=spec, approved_spec_version=spec.spec_version) for spec in specs},
+        markets={
+            spec.coin: MarketState(
+                spec=spec, approved_spec_version=spec.spec_version, is_exit_only=spec.coin in exit_only
+            )
+            for spec in specs
+        },
         positions={} if carried is None else carried.positions,
         live=LiveAccount() if carried is None else carried.live,
     )

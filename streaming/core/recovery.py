@@ -37,6 +37,12 @@ class Carried(msgspec.Struct, frozen=True, kw_only=True):
     positions: dict[str, PaperPosition]
     live: LiveAccount
 
+    @property
+    def open_coins(self) -> tuple[str, ...]:
+        """Markets in which a real position is open, or an order that may still become one, sorted."""
+        orders = [order.coin for order in self.live.orders.values() if not order.is_settled]
+        return tuple(sorted({*self.live.positions, *orders}))
+
 
 def fold(state: EngineState, outputs: Sequence[AnyOutput]) -> None:
     """Apply recorded outputs, in their order, to the state of the snapshot before them."""

@@ -8,6 +8,8 @@ Rule 2: asset_id = 100000 + dex index x 10000 + index in `meta(dex).universe`; b
 one and the delisted ones included.
 Rule 3: a delisted market is listed, not watched.
 Rule 4: texts in a plan hold printable ASCII only: names come from outside (F-108).
+Rule 5: a market in which something of ours is open is watched until the next start, wanted or not, so that it can be
+closed (I-31, F-92); one that can not be is a warning and keeps no other from being watched.
 
 Source: hyperliquid.gitbook.io, "Asset IDs", "HIP-3: builder-deployed perpetuals"; live probes of 2026-09-24.
 """
@@ -82,6 +84,8 @@ class Watchlist(msgspec.Struct, frozen=True, kw_only=True):
     dexes: tuple[str, ...]
     coins: tuple[str, ...] = ()
     """Full names; empty is every live market of the dexes."""
+    open_coins: tuple[str, ...] = ()
+    """Full names of markets in which a position or an order of ours is open."""
     channel_count: int = 1
     """Subscriptions per market."""
     user_channel_count: int = 0
@@ -95,6 +99,8 @@ class RegistryPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     specs: tuple[MarketSpec, ...]
     """Markets to subscribe, in the order of dexes and universe."""
+    exit_only: tuple[str, ...] = ()
+    """Those of `specs` that are watched only because something of ours is open there."""
     delisted: tuple[MarketSpec, ...]
     """Markets that are wanted and delisted: known, never subscribed."""
     refusals: tuple[str, ...]
@@ -106,20 +112,28 @@ def plan_registry(listings: Listings, watchlist: Watchlist) -> RegistryPlan:
     refusals: list[str] = []
     warnings: list[str] = []
     specs: list[MarketSpec] = []
-    for dex in dict.fromkeys(watchlist.dexes):
-        specs += _dex_specs(dex, listings, watchlist, refusals, warnings)
+    for dex in watched_dexes(watchlist):
+        is_wanted = dex in watchlist.dexes
+        specs += _dex_specs(dex, listings, watchlist, refusals if is_wanted else warnings, warnings)
     refusals += _unknown_coins(listings, watchlist)
     refusals += _collisions(specs, listings)
     live = tuple(spec for spec in specs if not spec.is_delisted)
     refusals += _limit_refusals(len(live), watchlist)
     if not live and not refusals:
         refusals.append("no live market is left to watch: check dexes and coins")
+    warnings += _open_notes(live, watchlist)
     return RegistryPlan(
         specs=live,
+        exit_only=tuple(spec.coin for spec in live if not _is_configured(spec.dex, spec.coin, watchlist)),
         delisted=tuple(spec for spec in specs if spec.is_delisted),
         refusals=tuple(dict.fromkeys(refusals)),
         warnings=tuple(dict.fromkeys(warnings)),
     )
+
+
+def watched_dexes(watchlist: Watchlist) -> tuple[str, ...]:
+    """Return the dexes to ask about, once each: those that are wanted, then others in which something is open."""
+    return tuple(dict.fromkeys((*watchlist.dexes, *[coin.partition(":")[0] for coin in watchlist.open_coins])))
 
 
 def spec_version_of(spec: MarketSpec) -> str:
@@ -178,10 +192,10 @@ def _dex_specs(
     specs: list[MarketSpec] = []
     fallback_count = 0
     for index, market in enumerate(meta.universe):
-        if not _is_wanted(market, watchlist):
+        if not _is_wanted(dex, market, watchlist):
             continue
         reasons = list(_market_refusals(dex, market, fold_counts))
-        refusals += reasons
+        (refusals if _is_configured(dex, market.name, watchlist) else warnings).extend(reasons)
         if reasons or meta.collateral_token is None:
             continue
         fallback_count += market.deployer_fee_scale is None
@@ -198,11 +212,26 @@ def _dex_specs(
     return specs
 
 
-def _is_wanted(market: ListedMarket, watchlist: Watchlist) -> bool:
-    if watchlist.coins:
+def _is_wanted(dex: str, market: ListedMarket, watchlist: Watchlist) -> bool:
+    if market.name in watchlist.open_coins:
+        return True
+    if watchlist.coins or dex not in watchlist.dexes:
         return market.name in watchlist.coins
     # A delisted entry with an unusable name can not be wanted and must not keep the others from being watched.
     return not market.is_delisted or _NAME.fullmatch(market.name) is not None
+
+
+def _is_configured(dex: str, coin: str, watchlist: Watchlist) -> bool:
+    return dex in watchlist.dexes and (not watchlist.coins or coin in watchlist.coins)
+
+
+def _open_notes(live: tuple[MarketSpec, ...], watchlist: Watchlist) -> Iterator[str]:
+    watched = {spec.coin: _is_configured(spec.dex, spec.coin, watchlist) for spec in live}
+    for coin in watchlist.open_coins:
+        if coin not in watched:
+            yield f"{shown(coin)}: something of ours is open and it can not be watched: it is not listed, or delisted"
+        elif not watched[coin]:
+            yield f"{coin} is not configured: it is watched to close what is open there, and takes no entries"
 
 
 def _universe_refusals(dex: str, meta: DexMeta) -> Iterator[str]:

@@ -112,8 +112,11 @@ def _market_reasons(state: EngineState, event: RotationReceived) -> tuple[str, .
         if coin in seen:
             reasons.append(f"market {coin!r} occurs twice")
         seen.append(coin)
-        if coin not in state.markets:
+        market = state.markets.get(coin)
+        if market is None:
             reasons.append(f"market {coin!r} is not known here")
+        elif market.is_exit_only:
+            reasons.append(f"market {coin!r} is not configured here: it is watched to be left")
         if coin in event.blacklist:
             reasons.append(f"market {coin!r} is allowed and blacklisted")
         if not ZERO < allowance.ntl_max <= ntl_cap:

@@ -20,6 +20,9 @@ from streaming.core.stop import entries_closed_by
 from streaming.core.trading.entries import book_entry, enter_real, is_real, real_controls
 from streaming.core.units import quantize_bps
 
+EXIT_ONLY = "not_configured"
+"""Control of a market that is watched only until what is open there is closed; on paper nothing is entered either."""
+
 
 def raise_signal(
     state: EngineState,
@@ -45,6 +48,8 @@ def raise_signal(
         if is_for_real
         else _paper_controls(state, spec.coin)
     )
+    if market.is_exit_only:
+        controls += (EXIT_ONLY,)
     blocked_by += entries_closed_by(state) + controls
     _judged(state, out, signal, results, blocked_by)
     if not blocked_by:

@@ -171,6 +171,8 @@ class MarketState(msgspec.Struct, kw_only=True):
     sell_episode: Episode | None = None
     is_buy_armed: bool = True
     is_sell_armed: bool = True
+    is_exit_only: bool = False
+    """Not configured, and watched because something of ours was open here at the start: no entries (I-31, F-92)."""
     allowance_ntl: Decimal | None = None
     """What the rotation in force allows this market for real; None is not allowed."""
     real_sizing: SizingLimits | None = None

@@ -39,6 +39,7 @@ from streaming.core.effects import (
     RotationJudged,
     SignalRaised,
 )
+from streaming.core.engine import new_state
 from streaming.core.events import (
     AnyEvent,
     ArmRequested,
@@ -51,6 +52,8 @@ from streaming.core.events import (
     StopRequested,
     WriterHealthReported,
 )
+from streaming.core.limits import Limits
+from streaming.core.recovery import carry_over
 from streaming.core.state import EngineState
 from streaming.core.stop import entries_closed_by
 from streaming.core.trading.effects import LadderChanged
@@ -272,6 +275,14 @@ def test_rotation_each_fault_is_refused_and_nothing_changes(changes: dict[str, o
     assert answer_of(outputs) == (False, (reason,))
     assert of_type(outputs, RotationJudged)[0].reasons == (reason,)
     assert state.control.rotation == before
+
+
+def test_rotation_f92_market_that_is_watched_to_be_left_is_allowed_by_none() -> None:
+    carried = carry_over(rotated())
+    state = new_state(a_session(), Limits(), (a_spec(), a_spec("xyz:TSLA")), exit_only=(COIN,), carried=carried)
+    assert allowance_of(state, COIN) is None, "the rotation carried over named it"
+    second = a_rotation(T, version=2, sha256="c" * 64, replaces_sha256="a" * 64)
+    assert answer_of(feed(state, second))[1] == (f"market '{COIN}' is not configured here: it is watched to be left",)
 
 
 def test_rotation_every_reason_is_named_at_once() -> None:

@@ -14,6 +14,7 @@ from streaming.core.registry import (
     Watchlist,
     plan_registry,
     spec_version_of,
+    watched_dexes,
 )
 
 
@@ -110,6 +111,45 @@ def test_plan_dex_is_found_by_exact_name_only(dex: str, words: str) -> None:
 
     assert words in only_refusal(found)
     assert found.specs == ()
+
+
+TWO = (a_market(), a_market("xyz:BETA"))
+
+
+def test_plan_f92_market_with_something_open_is_watched_and_marked() -> None:
+    found = plan(*TWO, coins=("xyz:BETA",), open_coins=("xyz:ALPHA", "xyz:BETA"))
+
+    assert [spec.coin for spec in found.specs] == ["xyz:ALPHA", "xyz:BETA"]
+    assert found.exit_only == ("xyz:ALPHA",)
+    assert found.refusals == ()
+    assert ["xyz:ALPHA" in note for note in found.warnings] == [True]
+
+
+def test_plan_f92_dex_with_something_open_is_asked_and_only_that_market_watched() -> None:
+    metas = {
+        "xyz": DexMeta(universe=TWO, collateral_token=0),
+        "abc": DexMeta(universe=(a_market("abc:ONE"), a_market("abc:TWO")), collateral_token=0),
+    }
+    watchlist = a_watchlist(open_coins=("abc:TWO",))
+
+    found = plan_registry(some_listings(metas=metas), watchlist)
+
+    assert watched_dexes(watchlist) == ("xyz", "abc")
+    assert [(spec.coin, spec.asset_id) for spec in found.specs] == [
+        ("xyz:ALPHA", 110_000), ("xyz:BETA", 110_001), ("abc:TWO", 120_001),
+    ]  # fmt: skip
+    assert found.exit_only == ("abc:TWO",)
+
+
+@pytest.mark.parametrize("coin", ["xyz:GONE", "xyz:NEVER", "abc:LOST", "xyz:ODD"])
+def test_plan_f39_market_with_something_open_that_can_not_be_watched_keeps_no_other_from_it(coin: str) -> None:
+    odd, gone = a_market("xyz:ODD", leverage_max=0), a_market("xyz:GONE", is_delisted=True)
+
+    found = plan(*TWO, odd, gone, coins=("xyz:BETA",), open_coins=(coin,))
+
+    assert [spec.coin for spec in found.specs] == ["xyz:BETA"]
+    assert (found.exit_only, found.refusals) == ((), ())
+    assert any(coin in note and "can not be watched" in note for note in found.warnings)
 
 
 def test_plan_dex_without_meta_is_refused() -> None:

@@ -210,7 +210,7 @@ def test_i01_exits_of_positions_that_no_signal_opened_have_cloids_of_their_own()
     assert len(cloids) == len(set(cloids)) == 2
 
 
-def test_a_position_that_the_session_does_not_watch_is_a_humans() -> None:
+def test_f39_a_position_whose_market_can_not_be_watched_is_a_humans() -> None:
     desk = a_desk()
     desk.enter()
     folded = desk.folded()

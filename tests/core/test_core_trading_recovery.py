@@ -129,6 +129,21 @@ HISTORIES: list[Callable[[Desk], None]] = [
 ]  # fmt: skip
 
 
+def test_f92_what_may_be_open_at_a_start_are_positions_and_orders_that_are_not_settled() -> None:
+    desk = a_desk(COIN, OTHER)
+    assert carry_over(desk.folded()).open_coins == ()
+    a_doubt(desk)
+    assert carry_over(desk.folded()).open_coins == (COIN,), "it may have been executed"
+    desk.enter(OTHER)
+    assert carry_over(desk.folded()).open_coins == (COIN,), "nothing is entered beside a doubt"
+    desk = a_desk(COIN, OTHER)
+    desk.enter(OTHER)
+    assert carry_over(desk.folded()).open_coins == (OTHER,)
+    desk.run(5_100)
+    desk.complete()
+    assert carry_over(desk.folded()).open_coins == ()
+
+
 @pytest.mark.parametrize("history", HISTORIES)
 def test_i24_the_fold_of_recorded_facts_equals_what_was_carried(history: Callable[[Desk], None]) -> None:
     desk = a_desk(COIN, OTHER)

@@ -187,6 +187,32 @@ def test_poll_delisted_and_vanished_markets_are_reported_as_halted() -> None:
     watching(use)
 
 
+def test_poll_f92_market_that_is_watched_to_be_left_is_asked_about_like_the_rest() -> None:
+    server = InfoServer()
+
+    async def run() -> None:
+        async with server.running() as session:
+            client = InfoClient(server.base_url, session=session)
+            coins = {"coins": ("xyz:BETA",), "open_coins": ("xyz:ALPHA",)}
+            emitted: list[SpecsReceived | MarketStatusReceived] = []
+            plan = await load_registry(client, ("xyz",), None, **coins)
+            poller = RegistryPoller(
+                client, ("xyz",), None, watched=plan.specs, emit=emitted.append, clock=TickingClock(),
+                random=Random(1), coins=("xyz:BETA",),
+            )  # fmt: skip
+            await poller.poll()
+
+            specs, statuses = emitted
+            assert plan.exit_only == ("xyz:ALPHA",)
+            assert isinstance(specs, SpecsReceived)
+            assert specs.specs == plan.specs
+            assert isinstance(statuses, MarketStatusReceived)
+            halted = {status.coin: status.is_halted for status in statuses.statuses}
+            assert halted == {"xyz:ALPHA": False, "xyz:BETA": False}
+
+    asyncio.run(run())
+
+
 def test_poll_of_a_vanished_dex_reports_all_its_markets_as_halted() -> None:
     async def use(watched: Watched) -> None:
         watched.server.bodies["perpDexs"] = [None]

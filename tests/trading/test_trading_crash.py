@@ -6,8 +6,9 @@ from decimal import Decimal
 
 import pytest
 from children import hip3
-from trading_process import ALPHA, Desk, Trader, until
+from trading_process import ALPHA, BETA, Desk, Trader, until
 
+from streaming.core.effects import GatesEvaluated
 from streaming.core.trading.effects import ActionDecided
 from streaming.core.trading.model import OrderStatus
 from streaming.shell.process.crashpoint import AFTER_INTENT_WRITTEN, AFTER_SEND, VARIABLE
@@ -122,6 +123,43 @@ def test_trading_crash_with_a_position_is_managed_by_the_next_start(desk: Desk) 
         assert desk.venue.positions(desk.user) == {}
         desk.check_books()
         assert trader.child.end() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_trading_crash_f92_position_in_a_market_that_is_configured_no_more_is_closed(
+    make_desk: Callable[..., Desk], number: int
+) -> None:
+    """The rotation in force still names it and the sidecar is armed: nothing but the configuration keeps it out."""
+    leave = {"": {"shutdown_policy": "leave"}}
+    desk = make_desk(ALPHA, BETA, **leave)
+    with desk.trading() as trader:
+        trader.enter()
+        trader.child.process.send_signal(number)
+        trader.child.process.wait(15)
+    desk.venue.clear()
+    desk.coins = (BETA,)
+    desk.write_config(leave)
+    with desk.sidecar() as trader:
+        assert trader.held() == {ALPHA: desk.venue.positions(desk.user)[ALPHA]}
+        trader.until_flat()
+        assert desk.venue.positions(desk.user) == {}
+        trader.until_trading()
+        trader.until_calm()
+        desk.venue.shift(ALPHA)
+        until(lambda: blocks(desk, ALPHA)[-1] == ("not_configured",), what="until a signal", why=trader.told)
+        found = {market.coin: (market.is_allowed, market.stopped_by) for market in trader.status().markets}
+        assert found == {ALPHA: (False, "not_configured"), BETA: (True, "")}
+        assert trader.child.end() == 0
+    assert [entry.coin for entry in desk.entries()] == [ALPHA]
+    assert [line["market_count"] for line in trader.log() if line["event"] == "session_began"] == [2]
+    with desk.sidecar() as trader:
+        assert [market.coin for market in trader.status().markets] == [BETA], "it is flat, and is watched no more"
+        assert trader.child.end() == 0
+
+
+def blocks(desk: Desk, coin: str) -> list[tuple[str, ...]]:
+    """Return what blocked the signals of a market."""
+    return [report.blocked_by for report in desk.outputs(GatesEvaluated) if report.coin == coin]
 
 
 @pytest.mark.parametrize(("venue_name", "point"), [("testnet", AFTER_SEND), ("sim", "before_lunch")])

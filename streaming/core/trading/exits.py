@@ -96,7 +96,7 @@ def _try(state: EngineState, out: list[AnyOutput], coin: str, position: LivePosi
         schedule_exit(state, coin, retry_ns if free_ns is None else max(free_ns, state.mono_ns + NS_PER_MS))
         return
     market = state.markets.get(coin)
-    if market is None:  # carried over into a session that does not watch it: a human has to
+    if market is None:  # carried over, and nothing is known of the market any more (delisted): a human has to
         set_latch(state, out, reason=f"position_not_watched: {coin} {position.sz}", operator="engine")
         return
     side = Side.SELL if position.is_long else Side.BUY

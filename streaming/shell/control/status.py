@@ -3,6 +3,7 @@
 from streaming.contracts.control import MarketStatusView, RotationAnswer, StatusView
 from streaming.core.calendar import NEVER_TS_NS, is_session_open, next_change_ts_ns
 from streaming.core.effects import GateId, GateStatus
+from streaming.core.signals import EXIT_ONLY
 from streaming.core.state import EngineState, MarketState, Readiness
 from streaming.core.stop import entries_closed_by
 from streaming.core.underlyings import session_kind_of
@@ -92,9 +93,9 @@ def _market_view(state: EngineState, market: MarketState, now_mono_ns: int) -> M
         ),
         episode_count=market.episode_count,
         signal_count=market.signal_count,
-        is_allowed=_is_allowed(state, coin),
+        is_allowed=not market.is_exit_only and _is_allowed(state, coin),
         position_sz=ZERO if position is None else position.sz,
-        stopped_by=state.live.stops.get(coin, ""),
+        stopped_by=state.live.stops.get(coin, EXIT_ONLY if market.is_exit_only else ""),
         is_session_open=is_session_open(session, state.ts_ns),
         session_change_ts_ns=None if change_ts_ns == NEVER_TS_NS else change_ts_ns,
     )

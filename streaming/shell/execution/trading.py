@@ -96,8 +96,11 @@ class Trading:
         metrics: Metrics,
         faults: Faults,
         tag: str,
+        dexes: tuple[str, ...],
     ) -> None:
         """Wire the parts to `runtime` and `feed`; nothing is sent before the engine asks.
+
+        `dexes` are those whose accounts are read.
 
         Raises:
             StoreError: The heartbeat can not be kept.
@@ -128,7 +131,7 @@ class Trading:
                 faults=faults,
             )
             self._questions = Questions(
-                venues.info, account=config.account, dexes=config.dexes, apply=runtime.apply, clock=clock, faults=faults
+                venues.info, account=config.account, dexes=dexes, apply=runtime.apply, clock=clock, faults=faults
             )
             runtime.on_action = self._executor.perform
             runtime.on_question = self._questions.ask

@@ -22,6 +22,7 @@ from streaming.core.registry import (
     RegistryPlan,
     Watchlist,
     plan_registry,
+    watched_dexes,
 )
 from streaming.core.units import ZERO
 from streaming.hyperliquid.info import DexLimits
@@ -46,6 +47,7 @@ async def load_registry(
     account: str | None,
     *,
     coins: tuple[str, ...] = (),
+    open_coins: tuple[str, ...] = (),
     channels: tuple[str, ...] = ("bbo", "activeAssetCtx"),
     user_channels: tuple[str, ...] = (),
 ) -> RegistryPlan:
@@ -56,6 +58,7 @@ async def load_registry(
         dexes: HIP-3 dexes by exact name.
         account: Master address whose fees apply; None or empty is the base tier.
         coins: Full names to watch; empty is every live market of the dexes.
+        open_coins: As at `Watchlist`.
         channels: Subscriptions per market.
         user_channels: Subscriptions for the account; none without an account.
 
@@ -65,6 +68,7 @@ async def load_registry(
     watchlist = _watchlist(
         dexes,
         coins,
+        open_coins,
         channel_count=len(channels),
         user_channel_count=len(user_channels) if account else 0,
     )
@@ -75,11 +79,17 @@ async def load_registry(
 
 
 def _watchlist(
-    dexes: tuple[str, ...], coins: tuple[str, ...], *, channel_count: int, user_channel_count: int
+    dexes: tuple[str, ...],
+    coins: tuple[str, ...],
+    open_coins: tuple[str, ...],
+    *,
+    channel_count: int,
+    user_channel_count: int,
 ) -> Watchlist:
     return Watchlist(
         dexes=dexes,
         coins=coins,
+        open_coins=open_coins,
         channel_count=channel_count,
         user_channel_count=user_channel_count,
         user_count=1 if user_channel_count else 0,
@@ -94,7 +104,7 @@ async def _read_listings(
     dexes = await client.perp_dexs(is_essential=is_essential)
     listed = {dex.name for dex in dexes if dex is not None}
     metas: dict[str, DexMeta] = {}
-    for dex in dict.fromkeys(watchlist.dexes):
+    for dex in watched_dexes(watchlist):
         if dex and dex in listed:
             metas[dex] = await client.meta(dex, is_essential=is_essential)
     cross_rate, referral_discount = BASE_CROSS_RATE, ZERO
@@ -138,7 +148,9 @@ class RegistryPoller:
             coins: As at `load_registry`.
         """
         self._client = client
-        self._watchlist = _watchlist(dexes, coins, channel_count=0, user_channel_count=0)
+        # What is watched without being wanted had something open at the start, and is asked about as long as the rest.
+        open_coins = [spec.coin for spec in watched if spec.dex not in dexes or (coins and spec.coin not in coins)]
+        self._watchlist = _watchlist(dexes, coins, tuple(open_coins), channel_count=0, user_channel_count=0)
         self._watched = {spec.coin: spec for spec in watched}
         self._emit = emit
         self._clock = clock
@@ -153,7 +165,7 @@ class RegistryPoller:
     def interval_s(self) -> int:
         """Seconds between polls: 30, or more if that many dexes would use over half of the weight limit."""
         per_dex = ("meta", "perpsAtOpenInterestCap", "perpDexLimits", "perpDexStatus")
-        weight = sum(map(request_weight, per_dex)) * len(self._watchlist.dexes)
+        weight = sum(map(request_weight, per_dex)) * len(watched_dexes(self._watchlist))
         weight += sum(map(request_weight, ("perpDexs", "userFees", "exchangeStatus")))
         return max(POLL_S, int(60 * weight / (REQUEST_WEIGHT_MAX * _POLL_SHARE)) + 1)
 

@@ -43,8 +43,8 @@ def info_client(config: Config, session: aiohttp.ClientSession) -> InfoClient:
     return InfoClient(venue_named(config.venue, sim_port=config.sim_port).base_url, session=session)
 
 
-async def checked_plan(config: Config, client: InfoClient) -> RegistryPlan:
-    """Ask the venue what is listed and return what to watch.
+async def checked_plan(config: Config, client: InfoClient, open_coins: tuple[str, ...] = ()) -> RegistryPlan:
+    """Ask the venue what is listed and return what to watch: what is configured, and `open_coins` to close them.
 
     Raises:
         PreflightRefused: With every reason, also when the venue could not be asked.
@@ -55,6 +55,7 @@ async def checked_plan(config: Config, client: InfoClient) -> RegistryPlan:
             config.dexes,
             config.account or None,
             coins=config.coins,
+            open_coins=open_coins,
             channels=config.channels,
             user_channels=USER_CHANNELS,
         )

@@ -14,6 +14,7 @@ import aiohttp
 
 from streaming.core.effects import AnyOutput
 from streaming.core.engine import encode_snapshot, new_state
+from streaming.core.recovery import Carried
 from streaming.core.registry import RegistryPlan
 from streaming.core.state import EngineState, SessionInfo
 from streaming.core.trading.nonce import raise_floor
@@ -28,7 +29,6 @@ from streaming.shell.feed.transport import transport_factory
 from streaming.shell.info.registry import RegistryPoller
 from streaming.shell.info.rest import InfoClient
 from streaming.shell.info.venues import venue_named
-from streaming.shell.journal.reader import last_state
 from streaming.shell.journal.writer import JournalWriter
 from streaming.shell.keys.agent_key import AgentKey
 from streaming.shell.process import assemble
@@ -48,6 +48,8 @@ class Ground:
     """What a session stands on: made before it, outlives it."""
 
     loaded: Effective
+    carried: Carried | None
+    """What the session before left."""
     plan: RegistryPlan
     client: InfoClient
     http: aiohttp.ClientSession
@@ -76,7 +78,7 @@ class Parts:
         self.metrics = Metrics()
         self.telemetry = Telemetry(self.metrics, (spec.coin for spec in plan.specs))
         signing = signing_of(config, ground.key, self.clock)
-        state = _first_state(config, self.session, plan, signing)
+        state = _first_state(config, self.session, ground, signing)
         self.journal = _opened_journal(config, self.session, plan, state, self.clock)
         self.runtime = Runtime(state=state, journal=self.journal, clock=self.clock, telemetry=self.telemetry)
         self.broadcast = Broadcast(self.metrics)
@@ -105,6 +107,7 @@ class Parts:
             metrics=self.metrics,
             faults=ground.faults,
             tag=ground.tag,
+            dexes=tuple(dict.fromkeys((*config.dexes, *[spec.dex for spec in (*plan.specs, *plan.delisted)]))),
         )
         self.poller = self._poller(config, plan, client)
         self.health = self._health(ws_session, client)
@@ -136,9 +139,9 @@ class Parts:
         self.broadcast.publish(outputs)
 
 
-def _first_state(config: Config, session: SessionInfo, plan: RegistryPlan, signing: Signing | None) -> EngineState:
-    carried = last_state(config.root, config.venue, config.account)
-    state = new_state(session, config.limits, plan.specs, carried=carried)
+def _first_state(config: Config, session: SessionInfo, ground: Ground, signing: Signing | None) -> EngineState:
+    plan = ground.plan
+    state = new_state(session, config.limits, plan.specs, exit_only=plan.exit_only, carried=ground.carried)
     if signing is not None:
         raise_floor(state.live.nonce, signing.mark.floor)
     return state

@@ -1,7 +1,8 @@
 """The life of the sidecar process: start in order, run until something ends, shut down within a deadline.
 
-Start: lock → token → control port → venue's listings → journal → feed → API → projecting child. Nothing is sent to the
-venue's websocket before the lock, the preflight and the journal are there (I-30, I-19).
+Start: lock → token → control port → what the session before left → venue's listings → journal → feed → API →
+projecting child. Nothing is sent to the venue's websocket before the lock, the preflight and the journal are there
+(I-30, I-19).
 
 End (L-5, ≤ 10 s): real positions are closed as the policy says, inputs stop, `SessionClosed` is the last one, the
 journal is closed, the child makes its last pass. A second signal shortens the waits. An unexpected exception sets the
@@ -24,6 +25,7 @@ from streaming.contracts.control import STATUS_FILE, Endpoint
 from streaming.contracts.paths import control_folder, journal_folder
 from streaming.core.errors import StoreError
 from streaming.core.events import ArmRequested, SessionClosed, SpecsReceived, StopRequested
+from streaming.core.recovery import Carried
 from streaming.core.registry import RegistryPlan
 from streaming.core.units import NS_PER_S
 from streaming.shell.config.load import Effective
@@ -34,6 +36,7 @@ from streaming.shell.control.sidecar import RunningSidecar
 from streaming.shell.execution.agent_watch import refuse_unless_signing
 from streaming.shell.execution.trading import agent_key_of
 from streaming.shell.info.rest import InfoClient
+from streaming.shell.journal.reader import last_state
 from streaming.shell.keys.agent_key import AgentKey
 from streaming.shell.process import assemble
 from streaming.shell.process.child import watch_backlog
@@ -98,12 +101,13 @@ class Supervisor:
             with listener:
                 async with aiohttp.ClientSession() as http:
                     client = assemble.info_client(config, http)
-                    plan = await _unless_ended(_checked_plan(config, client, key), signals)
+                    carried = last_state(config.root, config.venue, config.account)
+                    plan = await _unless_ended(_checked_plan(config, client, key, carried), signals)
                     if plan is None:
                         return EXIT_OK
                     for warning in plan.warnings:
                         self._log.warning("preflight_noted", note=warning)
-                    ground = Ground(self._loaded, plan, client, http, faults, key, lock.tag)
+                    ground = Ground(self._loaded, carried, plan, client, http, faults, key, lock.tag)
                     parts = Parts(ground)
                     api = self._api(parts, faults, token, listener.getsockname()[1])
                     runner = web.AppRunner(api.app(), access_log=None, shutdown_timeout=0.5, handle_signals=False)
@@ -250,8 +254,10 @@ class Supervisor:
             await asyncio.sleep(BACKLOG_S)
 
 
-async def _checked_plan(config: Config, client: InfoClient, key: AgentKey | None) -> RegistryPlan:
-    plan = await assemble.checked_plan(config, client)
+async def _checked_plan(
+    config: Config, client: InfoClient, key: AgentKey | None, carried: Carried | None
+) -> RegistryPlan:
+    plan = await assemble.checked_plan(config, client, () if carried is None else carried.open_coins)
     if key is not None:
         await refuse_unless_signing(config, client, key.address)
     return plan
