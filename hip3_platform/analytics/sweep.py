@@ -23,7 +23,7 @@ import polars as pl
 
 from hip3_platform.analytics.evidence.family import Flags, Ints
 from hip3_platform.analytics.sweep_exact import exceeds, reaches
-from hip3_platform.analytics.sweep_spread import Shocks, learned_ratios, levels_at, mean_spreads, shocks_of
+from hip3_platform.analytics.sweep_spread import Shocks, learned_of, levels_at, shocks_of
 from hip3_platform.analytics.sweep_tape import NONE, RECORDED_GATES, Tape
 from streaming.core.detector import raw_edge_bps
 from streaming.core.effects import GateId, GateStatus
@@ -89,20 +89,17 @@ def sweep(tape: Tape, recorded: Limits, settings: Sequence[Limits]) -> pl.DataFr
         _check(recorded, setting)
     signals: dict[tuple[Decimal, Decimal], list[_Signals]] = {}
     shocks: dict[tuple[object, ...], Shocks] = {}
-    means: dict[Decimal, Ints] = {}
     frames = [pl.DataFrame(schema=SCHEMA)]
     for number, setting in enumerate(settings):
         detector, gates = setting.detector, setting.gates
         key = (detector.slippage_bps + detector.edge_bps_min, detector.rearm_ratio)
         if key not in signals:
             signals[key] = [_signals(tape, side, detector) for side in Side]
-        alpha = gates.spread_ewma_alpha
-        if alpha not in means:
-            means[alpha] = mean_spreads(tape, alpha)
-        mark = (alpha, gates.spread_shock_ratio_max, gates.spread_shock_ratio_min, gates.spread_shock_margin_ratio,
-                gates.spread_ewma_count_min, gates.spread_shock_cooldown_ms)  # fmt: skip
+        mark = (gates.spread_ewma_alpha, gates.spread_shock_ratio_max, gates.spread_shock_ratio_min,
+                gates.spread_shock_margin_ratio, gates.spread_ewma_count_min,
+                gates.spread_shock_cooldown_ms)  # fmt: skip
         if mark not in shocks:
-            shocks[mark] = shocks_of(tape, means[alpha], learned_ratios(tape, means[alpha], gates), gates)
+            shocks[mark] = shocks_of(tape, learned_of(tape, gates), gates)
         frames += [_judged(tape, found, gates, shocks[mark], number) for found in signals[key]]
     return pl.concat(frames).sort("setting", "seq", "side")
 

@@ -1,6 +1,6 @@
 """Gate 3 on columns: the mean spread, the k a market learned, and where its spread was a shock.
 
-Rule 1: the mean does not depend on k, so it is computed once for all settings with one alpha.
+Rule 1: what enters the mean is at most k x the mean, so mean and k are learned together, as in `streaming.core.feed`.
 Rule 2: k is learned by the production code itself (`streaming.core.spread`), from one sample a second.
 Rule 3: shocks are rare: between them the gate's level is worked out by intervals, not book by book.
 """
@@ -37,51 +37,77 @@ class Shocks:
     there is none."""
 
 
-def mean_spreads(tape: Tape, alpha: Decimal) -> Ints:
-    """Return what the spread of every valid book is compared with, in 1e-12: the mean before it."""
-    sign, digits, exponent = alpha.as_tuple()
-    if sign or not isinstance(exponent, int):
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What a market learned of its own spreads."""
+
+    means: Ints
+    """What the spread of every valid book is compared with, in 1e-12: the mean before it."""
+    ratios: list[Decimal]
+    """k after every look of the fixed clock."""
+
+
+def learned_of(tape: Tape, limits: GateLimits) -> Learned:
+    """Return mean and k of a session under one set of limits.
+
+    Raises:
+        ValueError: The weight of a spread is no number that a mean can have.
+    """
+    alpha = limits.spread_ewma_alpha
+    if not alpha.is_finite() or alpha < 0:
         raise ValueError(f"spread_ewma_alpha: expected a finite number >= 0, found {alpha}")
-    weight, scale = int("".join(map(str, digits))), 1
-    if exponent < 0:
-        scale = 10**-exponent
-    else:
-        weight *= 10**exponent
-    means: list[int] = []
-    mean = None
-    for spread in (tape.spread_px * _SPREAD_TO_MEAN).tolist():
-        if mean is None:
-            mean = spread
-            means.append(mean)
-            continue
-        means.append(mean)
-        whole, rest = divmod(mean * scale + weight * (spread - mean), scale)
-        twice = 2 * rest
-        # Half to even, as the engine's context rounds.
-        mean = whole + (twice > scale or (twice == scale and whole & 1))
-    return np.array(means, dtype=np.int64)
-
-
-def learned_ratios(tape: Tape, means: Ints, limits: GateLimits) -> list[Decimal]:
-    """Return k after every look of the fixed clock."""
     market = MarketState(spec=_NO_SPEC)
-    books = np.searchsorted(tape.valid_seq, tape.sweep_seq) - 1
+    spreads: list[int] = (tape.spread_px * _SPREAD_TO_MEAN).tolist()
+    ends = np.searchsorted(tape.valid_seq, tape.sweep_seq).tolist()
+    following = _Mean(spreads, alpha)
     ratios: list[Decimal] = []
-    for book, is_valid in zip(books.tolist(), tape.is_sweep_valid.tolist(), strict=True):
-        market.book_class = BookClass.VALID if is_valid and book >= 0 else BookClass.NONE
+    for end, is_valid in zip(ends, tape.is_sweep_valid.tolist(), strict=True):
+        following.follow(end, shock_ratio_of(market, limits))
+        market.book_class = BookClass.VALID if is_valid and end else BookClass.NONE
         if market.book_class is BookClass.VALID:
-            market.spread_count = book + 1
-            market.spread_px = Decimal(int(tape.spread_px[book])).scaleb(-8)
-            market.spread_reference_px = Decimal(int(means[book])) * MEAN_UNIT
+            market.spread_count = end
+            market.spread_px = Decimal(int(tape.spread_px[end - 1])).scaleb(-8)
+            market.spread_reference_px = Decimal(following.means[end - 1]) * MEAN_UNIT
         learn_spread(market, limits)
         ratios.append(shock_ratio_of(market, limits))
-    return ratios
+    following.follow(len(spreads), shock_ratio_of(market, limits))
+    return Learned(np.array(following.means, dtype=np.int64), ratios)
 
 
-def shocks_of(tape: Tape, means: Ints, ratios: list[Decimal], limits: GateLimits) -> Shocks:
+class _Mean:
+    """The mean spread, book by book, in whole numbers of 1e-12."""
+
+    def __init__(self, spreads: list[int], alpha: Decimal) -> None:
+        self.means: list[int] = []
+        """Before every book so far."""
+        self._spreads = spreads
+        self._mean = spreads[0] if spreads else 0
+        self._weight, self._scale = alpha.as_integer_ratio()
+
+    def follow(self, end: int, ratio: Decimal) -> None:
+        """Go on to the book `end`, itself not included, while k is `ratio`."""
+        weight, scale, means, mean = self._weight, self._scale, self.means, self._mean
+        k, unit = ratio.as_integer_ratio()
+        for spread in self._spreads[len(means) : end]:
+            means.append(mean)
+            if spread * unit > k * mean:  # it enters as what just passes
+                mean = _rounded(mean * scale * unit + weight * (k - unit) * mean, scale * unit)
+            elif spread != mean:
+                mean = _rounded(mean * scale + weight * (spread - mean), scale)
+        self._mean = mean
+
+
+def _rounded(numerator: int, denominator: int) -> int:
+    # Half to even, as the engine's context rounds.
+    whole, rest = divmod(numerator, denominator)
+    twice = 2 * rest
+    return whole + (twice > denominator or (twice == denominator and whole & 1))
+
+
+def shocks_of(tape: Tape, learned: Learned, limits: GateLimits) -> Shocks:
     """Return the shocks of a session under one set of limits."""
     looks = np.searchsorted(tape.sweep_seq, tape.valid_seq, side="right") - 1
-    exact = [limits.spread_shock_ratio_max, *ratios]
+    exact = [limits.spread_shock_ratio_max, *learned.ratios]
     floats: Floats = np.array([float(ratio) for ratio in exact])[looks + 1]
     spreads = tape.spread_px * _SPREAD_TO_MEAN
 
@@ -89,7 +115,7 @@ def shocks_of(tape: Tape, means: Ints, ratios: list[Decimal], limits: GateLimits
         return exact[int(looks[place]) + 1]
 
     is_known = np.arange(spreads.size) + 1 > limits.spread_ewma_count_min
-    safe = np.maximum(means, 1)
+    safe = np.maximum(learned.means, 1)
     is_over = is_known & exceeds(spreads, safe, floats, ratio_of)
     is_far = is_over & exceeds(spreads, safe, floats, ratio_of, factor=2)
     book = np.flatnonzero(is_over)

@@ -1,7 +1,8 @@
 """Market data into market state: the hot path.
 
 Rule 1: frames of any but the live connection are dropped and counted; older data never replaces newer (I-23).
-Rule 2: only a valid two-sided book moves the spread's EWMA, confirms the touch, or is judged.
+Rule 2: only a valid two-sided book moves the spread's EWMA, confirms the touch, or is judged; what enters the EWMA is
+at most k x the EWMA (gate 3).
 Rule 3: venue time that runs backwards on `bbo` or `l2Book` stops the market until a new connection (gate 8).
 """
 
@@ -151,7 +152,8 @@ def classify(event: BboUpdated) -> BookClass:
 
 
 def _observe_spread(state: EngineState, market: MarketState, spread: Decimal) -> None:
-    # Compared with the mean before this spread: a shock must not dilute the measure of itself.
+    # Compared with the mean before this spread: a shock must not dilute the measure of itself. Nor of the next one: it
+    # enters the mean as what just passes, so that wide spreads have to last before they are usual.
     mean = market.spread_ewma
     market.spread_px = spread
     if market.spread_count == 0:
@@ -167,6 +169,7 @@ def _observe_spread(state: EngineState, market: MarketState, spread: Decimal) ->
             level = 2 if spread > bound + bound else 1
             market.shock_level = max(market.shock_level, level)
             market.shock_under_mono_ns = None
+        spread = bound
     elif market.shock_level:
         _recover_spread(state, market)
     if spread != mean:

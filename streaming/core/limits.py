@@ -46,7 +46,7 @@ class GateLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     spread_shock_margin_ratio: Decimal = Decimal("1.5")
     """k of a market is this times the 99 % quantile of its own spread / EWMA, sampled each second."""
     spread_ewma_alpha: Decimal = Decimal("0.05")
-    """Gate 3: weight of a new spread in its EWMA."""
+    """Gate 3: weight of a new spread in its EWMA, which it enters as k x the EWMA at most."""
     spread_ewma_count_min: Annotated[int, msgspec.Meta(ge=1)] = 20
     """Observations before the EWMA counts as an input; before that the gate blocks."""
     spread_shock_cooldown_ms: DurationMs = 5_000

@@ -4,7 +4,9 @@ Rule 1: a sample is the spread over its own EWMA on the fixed clock, once a seco
 time, not by their number.
 Rule 2: the 99 % quantile moves up by `_UP` with a sample above it and down by a 99th of that with one below: no history
 is kept, and equal samples give equal state (no libm, no division).
-Rule 3: k = margin x quantile, never below its floor and never above the configured k (gate 3, only tightening).
+Rule 3: a shock enters the EWMA as k x the EWMA, the most that passes: one spike leaves the measure of the next one as
+it was, and a market that stays wide is learned at alpha x (k - 1) a quote at most.
+Rule 4: k = margin x quantile, never below its floor and never above the configured k (gate 3, only tightening).
 """
 
 from decimal import Decimal

@@ -38,7 +38,7 @@ from hip3_platform.analytics.bronze import compact
 from hip3_platform.analytics.landing import read_landing
 from hip3_platform.analytics.sweep import CONTROLS, NotSweptError, sweep
 from hip3_platform.analytics.sweep_exact import exceeds, reaches
-from hip3_platform.analytics.sweep_spread import mean_spreads
+from hip3_platform.analytics.sweep_spread import learned_of
 from hip3_platform.analytics.sweep_tape import SOURCE_TABLES, Tape, tape_of
 from hip3_platform.cli import sweep as command
 from streaming.contracts.paths import day_of
@@ -316,7 +316,7 @@ def test_comparisons_are_those_of_fractions(pairs: list[tuple[int, int]], limit:
     assert exceeds(numerator, denominator, floats, lambda _at: limit, factor=2).tolist() == over
 
 
-@pytest.mark.parametrize("name", ["as recorded", "mean"])
+@pytest.mark.parametrize("name", ["as recorded", "mean", "k", "k, learned", "k, least"])
 def test_mean_spread_is_rounded_as_the_engine_rounds(session: Session, name: str) -> None:
     limits = SETTINGS[name]
     state = an_engine(SPEC, limits=limits)
@@ -327,7 +327,7 @@ def test_mean_spread_is_rounded_as_the_engine_rounds(session: Session, name: str
         market = state.markets[COIN]
         if market.spread_count > before:
             seen.append(market.spread_reference_px)
-    means = mean_spreads(session.tape, limits.gates.spread_ewma_alpha)
+    means = learned_of(session.tape, limits.gates).means
     assert [Decimal(int(mean)).scaleb(-12) for mean in means] == seen
 
 
