@@ -150,6 +150,8 @@ class TradingView(msgspec.Struct, frozen=True, kw_only=True):
     in_doubt_count: int = 0
     positions: tuple[PositionView, ...] = ()
     orders: tuple[OrderView, ...] = ()
+    ignored_coins: tuple[str, ...] = ()
+    """Markets that are not watched and in which an operator's reset accepted a position as none of ours."""
 
 
 class StatusView(msgspec.Struct, frozen=True, kw_only=True):

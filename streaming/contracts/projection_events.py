@@ -87,6 +87,11 @@ def _market_stop_changed(o: tx.MarketStopChanged) -> Transition:
     return o.coin, o.gate, o.state, o.reason, None
 
 
+def _position_ignored(o: tx.PositionIgnored) -> Transition:
+    # No row of the market: this session does not watch it, so no spec names it.
+    return "", "position", "ignored", f"{o.coin} {o.sz}: not ours, says an operator's reset", None
+
+
 def _ladder_changed(o: tx.LadderChanged) -> Transition:
     return "", "ladder", f"step_{o.step}", o.reason, float(o.step)
 
@@ -110,5 +115,6 @@ TRANSITIONS: dict[type, tuple[str, Callable[[Any], Transition]]] = {
     fx.EntryRefused: ("entry_refused", _entry_refused),
     tx.TradingReadyChanged: ("trading_ready_changed", _trading_ready_changed),
     tx.MarketStopChanged: ("market_stop_changed", _market_stop_changed),
+    tx.PositionIgnored: ("position_ignored", _position_ignored),
     tx.LadderChanged: ("ladder_changed", _ladder_changed),
 }

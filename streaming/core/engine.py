@@ -127,6 +127,8 @@ def new_state(
         positions={} if carried is None else carried.positions,
         live=LiveAccount() if carried is None else carried.live,
     )
+    # Nothing of ours could be told from a foreign position in a market that we trade: there it counts again.
+    state.live.ignored_coins = [coin for coin in state.live.ignored_coins if coin not in state.markets]
     for market in state.markets.values():
         set_threshold(market, limits.detector)
     share_allowances(state)

@@ -377,6 +377,9 @@ def test_trading_transitions_are_events() -> None:
     assert (ready["kind"], ready["state"], ready["detail"]) == ("trading_ready_changed", "not_ready", "no_account_read")
     stop = _one("events", tx.MarketStopChanged(**now, coin=COIN, state="shrinking", gate="halt", reason="tripped"))
     assert (stop["coin"], stop["subject"], stop["state"]) == (COIN, "halt", "shrinking")
+    ignored = _one("events", tx.PositionIgnored(**now, coin="xyz:FOREIGN", sz=Decimal("-1.5")))
+    assert (ignored["kind"], ignored["coin"], ignored["state"]) == ("position_ignored", "", "ignored")
+    assert ignored["detail"].startswith("xyz:FOREIGN -1.5: ")
     ladder = _one("events", tx.LadderChanged(**now, step=3, reason="rate_limit"))
     assert (ladder["subject"], ladder["state"], ladder["value"]) == ("ladder", "step_3", 3.0)
 

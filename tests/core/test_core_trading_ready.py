@@ -17,6 +17,7 @@ from trading_builders import (
 
 from streaming.core.effects import AnyOutput
 from streaming.core.market import Side
+from streaming.core.recovery import carry_over
 from streaming.core.trading.effects import (
     AccountAsked,
     AccountChecked,
@@ -24,6 +25,7 @@ from streaming.core.trading.effects import (
     FillsAsked,
     LiveFillApplied,
     LivePositionChanged,
+    PositionIgnored,
     RecordBegan,
     TradingReadyChanged,
 )
@@ -317,6 +319,7 @@ def test_an_operators_reset_takes_over_what_the_venue_said_twice() -> None:
     outputs = desk.reset()
     assert [o.reason for o in of_type(outputs, LivePositionChanged)] == ["adopted"]
     assert desk.position().sz == D("0.4")
+    assert [(o.coin, o.sz) for o in of_type(outputs, PositionIgnored)] == [("xyz:MSFT", D(1))]
     assert desk.live.ignored_coins == ["xyz:MSFT"]
     assert desk.live.cash == {}
     desk.is_executing = True
@@ -324,6 +327,41 @@ def test_an_operators_reset_takes_over_what_the_venue_said_twice() -> None:
     assert not desk.live.positions
     assert desk.live.is_ready
     assert desk.latch == ""
+
+
+def not_ours(desk: Desk) -> None:
+    """Somebody holds what this session does not watch, and an operator says that it is none of ours."""
+    desk.venue.positions["xyz:MSFT"], desk.venue.entry_ntl["xyz:MSFT"] = D(1), D(50)
+    desk.run(12_000)
+    assert desk.latch.startswith("foreign_activity: positions xyz:MSFT")
+    desk.reset()
+
+
+def test_a_position_that_is_not_ours_is_accepted_once_whatever_else_is_reset_later() -> None:
+    desk = a_desk()
+    not_ours(desk)
+    desk.run(9_000)
+    assert desk.latch == ""
+    desk.venue.positions[COIN], desk.venue.entry_ntl[COIN] = D("0.4"), D(40)
+    desk.run(12_000)
+    assert desk.latch.startswith("foreign_activity")
+    outputs = desk.reset()
+    assert not of_type(outputs, PositionIgnored), "it was told already"
+    assert desk.live.ignored_coins == ["xyz:MSFT"]
+
+
+def test_a_position_that_was_not_ours_counts_again_where_its_market_is_watched() -> None:
+    """Beside it nothing of ours could be told apart: every read would contradict us, whatever an operator does."""
+    desk = a_desk()
+    not_ours(desk)
+    carried = carry_over(desk.folded())
+    watching = Desk(COIN, "xyz:MSFT", session_id="s2", at_ms=desk.at_ms + 100, venue=desk.venue, carried=carried)
+    assert watching.live.ignored_coins == []
+    watching.connect()
+    watching.run(12_000)
+    assert watching.latch.startswith("foreign_activity: positions xyz:MSFT")
+    watching.reset()
+    assert watching.position("xyz:MSFT").sz == D(1), "ours to close"
 
 
 def test_an_operators_reset_takes_over_that_a_position_is_gone() -> None:

@@ -106,6 +106,12 @@ def a_reset(desk: Desk) -> None:
     desk.reset()
 
 
+def a_position_that_is_not_ours(desk: Desk) -> None:
+    desk.venue.positions["xyz:MSFT"], desk.venue.entry_ntl["xyz:MSFT"] = D(1), D(50)
+    desk.run(12_000)
+    desk.reset()
+
+
 def a_reset_of_conservation(desk: Desk) -> None:
     desk.venue.cash["xyz"] += 7
     desk.run(12_000)
@@ -125,7 +131,7 @@ def a_cash_start(desk: Desk) -> None:
 
 HISTORIES: list[Callable[[Desk], None]] = [
     an_entry, a_part, a_doubt, a_promise, a_round_trip, an_exit_under_way, money, a_foreign_fill, a_turn_over,
-    a_refusal, a_batch, a_reset, a_reset_of_conservation, a_flatten, a_cash_start,
+    a_refusal, a_batch, a_reset, a_position_that_is_not_ours, a_reset_of_conservation, a_flatten, a_cash_start,
 ]  # fmt: skip
 
 

@@ -110,6 +110,16 @@ def test_status_text_shouts_what_must_not_be_missed() -> None:
     assert "100.33333333" in text
 
 
+def test_status_names_positions_that_an_operator_said_are_not_ours() -> None:
+    state = a_trading_engine()
+    assert "not ours" not in status_text(view_of(state))
+    state.live.ignored_coins = ["xyz:MSFT", "xyz:META"]
+    view = view_of(state)
+    assert view.trading.ignored_coins == ("xyz:MSFT", "xyz:META")
+    [line] = [line for line in status_text(view).splitlines() if line.startswith("not ours")]
+    assert "xyz:MSFT, xyz:META" in line
+
+
 def test_status_text_without_positions_has_no_empty_tables() -> None:
     text = status_text(view_of(a_warm_engine()))
     assert "closing" not in text

@@ -180,6 +180,14 @@ class MarketStopChanged(Output, frozen=True, gc=False, tag=True, kw_only=True):
     reason: str
 
 
+class PositionIgnored(Output, frozen=True, gc=False, tag=True, kw_only=True):
+    """An operator's reset accepted a position in a market that is not watched as none of ours."""
+
+    coin: str
+    sz: Decimal
+    """Signed, as the venue said."""
+
+
 class LadderChanged(Output, frozen=True, gc=False, tag=True, kw_only=True):
     """The degradation ladder moved: 0 normal, 1 polls shed, 2 fewer subscriptions, 3 no entries, 4 stopped."""
 
@@ -194,6 +202,7 @@ LiveOutput = (
     | ActionEnded
     | FillGapChecked
     | FillsAsked
+    | PositionIgnored
     | LadderChanged
     | LiveFillApplied
     | LiveOrderChanged

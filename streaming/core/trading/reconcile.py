@@ -4,7 +4,8 @@ Rule 1: one read never changes anything and proves nothing (F-45); a read that c
 Rule 2: the first two agreeing reads give the starting point of cash; from then on it moves only by what we book.
 Rule 3: two equal reads that differ from ours, with a query for missed fills between them, set the latch:
 `foreign_activity` for positions, `conservation` for money (I-12, I-15).
-Rule 4: an operator's reset of `foreign_activity` takes the venue's positions over as ours to close.
+Rule 4: an operator's reset of `foreign_activity` takes the venue's positions over as ours to close; what lies in
+markets that are not watched is none of ours from then on, for as long as they are not.
 """
 
 from decimal import Decimal
@@ -17,7 +18,7 @@ from streaming.core.state import EngineState, TimerKind
 from streaming.core.trading.account import has_doubt, is_quiet
 from streaming.core.trading.books import dex_of
 from streaming.core.trading.doubts import count_agreement
-from streaming.core.trading.effects import AccountChecked, LivePositionChanged
+from streaming.core.trading.effects import AccountChecked, LivePositionChanged, PositionIgnored
 from streaming.core.trading.events import AccountRead
 from streaming.core.trading.exit_rules import ExitBaseline, ExitTrack
 from streaming.core.trading.exits import schedule_exit
@@ -65,7 +66,10 @@ def adopt_positions(state: EngineState, out: list[AnyOutput]) -> None:
         for coin in state.markets:
             if dex_of(coin) == account.dex:
                 _adopt(state, out, coin, theirs.get(coin))
-        live.ignored_coins += [coin for coin in theirs if coin not in state.markets]
+        for coin, position in theirs.items():
+            if coin not in state.markets and coin not in live.ignored_coins:
+                live.ignored_coins.append(coin)
+                out.append(PositionIgnored(ts_ns=state.ts_ns, mono_ns=state.mono_ns, coin=coin, sz=position.sz))
     live.change_count += 1
     live.proof.is_proved = False
     live.proof.signature_count = 0

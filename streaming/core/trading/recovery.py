@@ -19,6 +19,7 @@ from streaming.core.trading.effects import (
     LiveOrderChanged,
     LivePositionChanged,
     LossesChanged,
+    PositionIgnored,
     RecordBegan,
 )
 from streaming.core.trading.losses import copy_of
@@ -126,6 +127,10 @@ def _fold_record(state: EngineState, output: RecordBegan) -> None:
     state.live.fills_from_ts_ms = output.fills_from_ts_ms
 
 
+def _fold_ignored(state: EngineState, output: PositionIgnored) -> None:
+    state.live.ignored_coins.append(output.coin)
+
+
 def _fold_check(state: EngineState, output: AccountChecked) -> None:
     live = state.live
     if output.expected_cash is None:
@@ -146,5 +151,6 @@ LIVE_FOLDS: dict[type, Callable[[EngineState, Any], None]] = {
     LossesChanged: _fold_losses,
     RecordBegan: _fold_record,
     AccountChecked: _fold_check,
+    PositionIgnored: _fold_ignored,
 }
 """Fact → what it does to the carried account."""

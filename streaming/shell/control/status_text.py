@@ -30,6 +30,8 @@ def status_text(view: StatusView) -> str:
         ("markets", f"{view.ready_count} of {view.market_count} ready"),
     )
     lines = [f"{name:<11} {text}" for name, text in facts + _trading(view.trading)]
+    if view.trading.ignored_coins:
+        lines.append(f"{'not ours':<11} {', '.join(view.trading.ignored_coins)}: accepted by a reset, left alone")
     lines += [f"{'GATE OFF':<11} {gate}: {reason}" for gate, reason in view.disabled_gates.items()]
     blocks = ["\n".join(lines) + "\n"]
     if view.trading.positions:

@@ -39,6 +39,7 @@ def trading_view(state: EngineState, now_mono_ns: int) -> TradingView:
         in_doubt_count=sum(order.status == OrderStatus.IN_DOUBT for order in orders),
         positions=tuple([_position_view(state, position) for position in live.positions.values()]),
         orders=orders,
+        ignored_coins=tuple(live.ignored_coins),
     )
 
 
