@@ -30,6 +30,7 @@ from streaming.core.latch import report_entries, set_latch
 from streaming.core.limits import widened
 from streaming.core.phase import PAPER_PHASES, is_promotion, promotion_reasons
 from streaming.core.state import EngineState, Latch
+from streaming.core.trading.doubts import renew_doubts
 from streaming.core.trading.effects import LadderChanged
 from streaming.core.trading.fills import report_losses
 from streaming.core.trading.losses import rebase_drawdown
@@ -105,6 +106,7 @@ def _start_over(state: EngineState, out: list[AnyOutput], latch: Latch) -> None:
     live = state.live
     live.is_latch_applied = live.is_flattening = False
     live.rejection_weight = live.nonce_refusal_count = 0
+    renew_doubts(state)
     rebase_drawdown(live.losses)
     report_losses(state, out)
     if latch.reason.startswith("foreign_activity"):

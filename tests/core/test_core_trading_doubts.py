@@ -201,6 +201,37 @@ def test_i03_a_doubt_without_one_of_the_four_proofs_stays_and_after_a_minute_a_h
     assert desk.orders()[0].status is OrderStatus.IN_DOUBT
 
 
+def a_latched_doubt() -> Desk:
+    """An order whose doubt nothing ended for a minute."""
+    desk = a_desk()
+    lost(desk)
+    expire(desk)
+    tries(desk, 50, is_unknown=False)
+    assert desk.latch.startswith("order_in_doubt_unresolved")
+    return desk
+
+
+def test_a_reset_gives_a_doubt_another_minute_of_questions() -> None:
+    desk = a_latched_doubt()
+    desk.reset()
+    tries(desk, 45, is_unknown=False)  # 54 s
+    assert desk.latch == ""
+    tries(desk, 10, is_unknown=False)
+    assert desk.latch.startswith("order_in_doubt_unresolved"), "and then a human looks again"
+
+
+def test_a_doubt_that_ends_in_the_minute_after_a_reset_lets_trading_go_on() -> None:
+    desk = a_latched_doubt()
+    desk.reset()
+    desk.is_answering = True
+    desk.feed(*[desk.truth(query) for query in desk.queries])
+    desk.queries = []
+    desk.run(70_000)
+    assert not desk.live.orders
+    assert desk.live.is_ready
+    assert desk.latch == ""
+
+
 def test_i03_one_unknown_oid_is_not_two_and_two_within_a_second_are_one() -> None:
     desk = a_desk()
     lost(desk)

@@ -4,7 +4,7 @@ Rule 1: nothing is sent again; the order keeps its reservations and its market t
 Rule 2: fills, updates and late answers may end it at any time. After its deadline the venue is asked each second.
 Rule 3: "never arrived" needs all four: the deadline passed by 2 s of venue time, two `unknownOid` answers a second
 apart, a read of all fills without it, and our position unchanged in two agreeing reads.
-Rule 4: after 60 s without evidence trading stops and a human looks.
+Rule 4: after 60 s without evidence trading stops and a human looks; his reset gives the questions 60 s more.
 """
 
 import msgspec
@@ -82,13 +82,19 @@ def count_agreement(state: EngineState, out: list[AnyOutput], *, is_agreeing: bo
         _end_if_proved(state, out, order, found)
 
 
+def renew_doubts(state: EngineState) -> None:
+    """Begin the minute until a human has to look anew for every doubt: he has just looked."""
+    for cloid, order in state.live.orders.items():
+        if order.status is OrderStatus.IN_DOUBT:
+            state.live.orders[cloid] = msgspec.structs.replace(order, doubt_mono_ns=state.mono_ns)
+
+
 def resume_doubts(state: EngineState, out: list[AnyOutput]) -> None:
     """After a restart every order that is not over is in doubt, before anything else (F-54, F-55)."""
     live = state.live
+    renew_doubts(state)  # monotonic time may have begun anew
     for cloid, order in list(live.orders.items()):
         if order.status is OrderStatus.IN_DOUBT:
-            # Monotonic time may have begun anew: the minute until a human has to look begins with it.
-            live.orders[cloid] = msgspec.structs.replace(order, doubt_mono_ns=state.mono_ns)
             schedule(state, state.mono_ns + ASK_AGAIN_MS * NS_PER_MS, TimerKind.DOUBT, cloid)
         elif order.is_over:
             live.orders[cloid] = msgspec.structs.replace(order, answered_mono_ns=state.mono_ns)
