@@ -72,7 +72,7 @@ bbo_rate_s = 4.0
 """
 _SCENARIO = """
 name = "still"
-dexes = [{{ name = "", full_name = "validator" }}, {{ name = "xyz" }}]
+dexes = [{{ name = "", full_name = "validator" }}{dexes}]
 [rules.limits]
 is_enforced = {is_limited}
 {markets}
@@ -172,9 +172,9 @@ class SimVenue:
         status, body = request("POST", self.url + "/exchange", master.sign_user(action | head, nonce))
         assert (status, body["status"]) == (200, "ok"), body
 
-    def positions(self, user: str) -> dict[str, Decimal]:
-        """Return what the venue says an account holds."""
-        state = self.info("clearinghouseState", user, dex="xyz")
+    def positions(self, user: str, dex: str = "xyz") -> dict[str, Decimal]:
+        """Return what the venue says an account holds on a dex."""
+        state = self.info("clearinghouseState", user, dex=dex)
         return {item["position"]["coin"]: Decimal(item["position"]["szi"]) for item in state["assetPositions"]}
 
     def cash(self, user: str) -> Decimal:
@@ -211,7 +211,9 @@ def sim_venue(
     markets += [_MARKET.format(coin=coin, jump_rate_h=1_000.0, spread_bps=0.5) for coin in lively]
     markets += [_MARKET.format(coin=coin, jump_rate_h=0.0, spread_bps=30.0) for coin in wide]
     scenario = folder / "still.toml"
-    scenario.write_text(_SCENARIO.format(markets="".join(markets), is_limited=str(is_limited).lower()))
+    named = dict.fromkeys(coin.partition(":")[0] for coin in (*coins, *lively, *wide))
+    dexes = "".join(f', {{ name = "{dex}" }}' for dex in named)
+    scenario.write_text(_SCENARIO.format(dexes=dexes, markets="".join(markets), is_limited=str(is_limited).lower()))
     with running("venue", "--port", "0", "--scenario", str(scenario)) as child:
         yield SimVenue(int(child.said["port"]))
         assert child.end() == 0

@@ -3,17 +3,22 @@
 import signal
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from children import hip3
-from trading_process import ALPHA, BETA, Desk, Trader, until
+from trading_process import ALPHA, BETA, Desk, Trader, sim_venue, until
 
+from streaming.contracts.paths import journal_folder
 from streaming.core.effects import GatesEvaluated
-from streaming.core.trading.effects import ActionDecided
+from streaming.core.trading.effects import AccountChecked, ActionDecided
 from streaming.core.trading.model import OrderStatus
+from streaming.shell.journal.format import OutputsRecord
+from streaming.shell.journal.reader import list_sessions, read_session
 from streaming.shell.process.crashpoint import AFTER_INTENT_WRITTEN, AFTER_SEND, VARIABLE
 
 DIED = -9
+OTHER_DEX = "abc:OMEGA"
 
 
 def die_in_entry(desk: Desk, point: str) -> None:
@@ -155,6 +160,35 @@ def test_trading_crash_f92_position_in_a_market_that_is_configured_no_more_is_cl
     with desk.sidecar() as trader:
         assert [market.coin for market in trader.status().markets] == [BETA], "it is flat, and is watched no more"
         assert trader.child.end() == 0
+
+
+def test_trading_crash_f92_position_on_a_dex_that_is_configured_no_more_is_closed_and_proved(tmp_path: Path) -> None:
+    """Specs, subscriptions and the account of a dex that no other market is watched on."""
+    leave = {"shutdown_policy": "leave"}
+    with sim_venue(tmp_path, (BETA, OTHER_DEX)) as venue:
+        desk = Desk(venue, tmp_path, (BETA, OTHER_DEX), {"": leave | {"dexes": ["xyz", "abc"]}})
+        with desk.trading() as trader:
+            trader.enter(OTHER_DEX)
+            kill(trader)
+        venue.clear()
+        desk.coins = (BETA,)
+        desk.write_config({"": leave})
+        with desk.sidecar() as trader:
+            trader.until_flat()
+            assert venue.positions(desk.user, "abc") == {}
+            trader.until_trading()
+            until(lambda: proves(desk) >= {"xyz", "abc"}, what="until both accounts agree", why=trader.told)
+            assert trader.status().stop_reason is None
+            assert trader.child.end() == 0
+        desk.check_books()
+
+
+def proves(desk: Desk) -> set[str]:
+    """Return the dexes whose account agreed with ours in the newest session."""
+    session = list_sessions(desk.root / "w", "sim")[-1]
+    records = read_session(journal_folder(desk.root / "w", "sim", session))
+    outputs = [output for record in records if isinstance(record, OutputsRecord) for output in record.outputs]
+    return {o.dex for o in outputs if isinstance(o, AccountChecked) and o.is_judged and not o.position_mismatches}
 
 
 def blocks(desk: Desk, coin: str) -> list[tuple[str, ...]]:
