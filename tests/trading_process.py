@@ -26,10 +26,11 @@ from streaming.contracts.control import MarketStatusView, StatusView
 from streaming.contracts.paths import journal_folder
 from streaming.contracts.rotation import RotationDoc, RotationMarket, encode_rotation
 from streaming.core.effects import GatesEvaluated
-from streaming.core.trading.effects import LiveFillApplied, LiveOrderChanged
+from streaming.core.trading.effects import ActionDecided, LiveFillApplied, LiveOrderChanged, LivePositionChanged
 from streaming.core.trading.model import LiveOrder, OrderStatus
 from streaming.core.units import NS_PER_MS, NS_PER_S
-from streaming.hyperliquid.signing import address_of_key
+from streaming.hyperliquid.signing import Signer, address_of_key
+from streaming.shell.execution.wire_action import signed_action
 from streaming.shell.journal.format import OutputsRecord
 from streaming.shell.journal.reader import list_sessions, read_session
 
@@ -42,6 +43,8 @@ SHIFT_BPS = 30.0
 """Above the threshold of a market in growth mode, below what gate 2 takes for a divergence."""
 CALM_RATIO = Decimal("0.0002")
 """Below this distance of oracle and mid an episode is over and the next may begin."""
+NTL_MAX = Decimal(100)
+"""What the rotation allows each market."""
 _USDC = "USDC:0x6d1e7cde53ba9467b783cb7c530ce054"
 _MARKET = """
 [[markets]]
@@ -313,6 +316,21 @@ class Desk:
         """Return the orders that could add risk, as the venue has them."""
         return [order for order in self.venue.orders(self.user) if not order["reduceOnly"]]
 
+    def resend(self, action: ActionDecided) -> Json:
+        """Send the order of an action once more with the sidecar's key, as a crash resend would; return its status."""
+        now_ms = time.time_ns() // NS_PER_MS
+        again = msgspec.structs.replace(action, nonce=now_ms, expires_ts_ms=now_ms + 5_000)
+        body = signed_action(Signer(self.agent.key, is_mainnet=False), again)
+        code, answer = request("POST", self.venue.url + "/exchange", body)
+        assert (code, answer["status"]) == (200, "ok"), answer
+        [status] = answer["response"]["data"]["statuses"]
+        return status
+
+    def held_ntl_max(self) -> Decimal:
+        """Return the most that was ever held in one market, at cost."""
+        held = [output.position for output in self.outputs(LivePositionChanged)]
+        return max(position.cost_ntl for position in held if position is not None)
+
     def check_books(self) -> None:
         """Our fills are the venue's, each once; our positions are the venue's."""
         ours = [fill.fill.tid for fill in self.outputs(LiveFillApplied)]
@@ -363,7 +381,7 @@ class Trader:
         in_force = self.status().rotation_sha256
         now_ns = time.time_ns()
         allowed = [
-            RotationMarket(coin=coin, ntl_max=Decimal(100), rank=rank, score_bps=Decimal(1), reason="test")
+            RotationMarket(coin=coin, ntl_max=NTL_MAX, rank=rank, score_bps=Decimal(1), reason="test")
             for rank, coin in enumerate(self.desk.coins, 1)
         ]
         doc = RotationDoc(

@@ -561,6 +561,23 @@ def test_f32_a_cloid_is_never_used_again_by_us() -> None:
         desk.run(200)
 
 
+@pytest.mark.parametrize("sz", ["0.499", "0.001"])
+def test_f32_fills_beyond_what_an_order_asked_for_are_applied_and_stop_trading(sz: str) -> None:
+    """A second order with our cloid (I-01): what is held is more than was ever decided, so no cap of ours bounds it."""
+    desk = a_desk()
+    desk.cross()
+    (ticket,) = desk.actions[0].orders
+    desk.complete()
+    assert (desk.position().sz, desk.latch) == (ticket.sz, "")
+    desk.feed(desk.foreign(sz=sz, cloid=ticket.cloid))
+    assert desk.latch.startswith("evidence_contradicted: ")
+    assert desk.position().sz == ticket.sz + D(sz)
+    desk.run(2_000)
+    desk.complete()
+    assert not desk.live.positions
+    assert desk.venue.positions == {}
+
+
 def test_frames_of_another_connection_are_counted_and_change_nothing() -> None:
     desk = a_desk()
     action = an_entry(desk)

@@ -1,4 +1,4 @@
-"""SIGKILL in the middle of an order: what a restart makes of it, by the venue's count (F-54, F-55, I-01, I-02)."""
+"""SIGKILL in the middle of an order: what a restart makes of it, by the venue's count (F-32, F-54, F-55, I-01)."""
 
 import signal
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from children import hip3
-from trading_process import ALPHA, BETA, Desk, Trader, sim_venue, until
+from trading_process import ALPHA, BETA, NTL_MAX, Desk, Trader, sim_venue, until
 
 from streaming.contracts.paths import journal_folder
 from streaming.core.effects import GatesEvaluated
@@ -29,25 +29,79 @@ def die_in_entry(desk: Desk, point: str) -> None:
         assert trader.child.process.wait(10) == DIED
 
 
-def intended_cloid(desk: Desk) -> str:
-    """Return the one order that was written down before anything left (I-02)."""
-    [intent] = [ticket for action in desk.outputs(ActionDecided) for ticket in action.orders]
-    return intent.cloid
+def intended(desk: Desk) -> tuple[ActionDecided, str]:
+    """Return the one order that was written down before anything left (I-02), and its cloid."""
+    [action] = [action for action in desk.outputs(ActionDecided) if action.orders]
+    [ticket] = action.orders
+    return action, ticket.cloid
 
 
 def kill(trader: Trader) -> None:
     assert trader.child.end(signal.SIGKILL) == DIED
 
 
-def test_trading_crash_f54_intent_that_never_left_ends_by_proof_and_is_not_sent_again(desk: Desk) -> None:
+def duplicates(desk: Desk, *, is_accepted: bool) -> int:
+    """Let the venue take or refuse orders with a used cloid; what is returned strikes once for each that reaches it."""
+    return desk.venue.switch("cloid", users=[desk.user], parameters={"is_accepted": is_accepted})
+
+
+def check_entered_once(desk: Desk, cloid: str, *, order_count: int) -> None:
+    """The sidecar decided one entry; the venue knows so many orders of its cloid, of which the test sent the others."""
+    assert [order.cloid for order in desk.entries()] == [cloid]
+    assert [order["cloid"] for order in desk.venue_entries()] == [cloid] * order_count
+    assert desk.held_ntl_max() <= NTL_MAX
+    desk.check_books()
+
+
+def test_trading_crash_f54_f32_intent_that_never_left_is_not_sent_again_and_a_resend_stops_us(desk: Desk) -> None:
+    """Whatever the venue thinks of duplicates: the first to arrive is a new order to it, and a disproved one to us."""
     die_in_entry(desk, AFTER_INTENT_WRITTEN)
-    cloid = intended_cloid(desk)
+    action, cloid = intended(desk)
     assert desk.venue.orders(desk.user) == []
     with desk.sidecar() as trader:
         assert trader.status().trading.in_doubt_count == 1, "in doubt before anything else"
         trader.until_trading()
         assert desk.statuses(cloid)[-2:] == [OrderStatus.IN_DOUBT, OrderStatus.NEVER_ARRIVED]
         assert desk.venue.orders(desk.user) == []
+        assert "filled" in desk.resend(action)
+        assert "never_arrived" in trader.until_stopped("evidence_contradicted")
+        for is_accepted, answer in ((False, "error"), (True, "filled")):
+            until(lambda: not desk.venue.positions(desk.user), what="until the latch has flattened")
+            switch = duplicates(desk, is_accepted=is_accepted)
+            assert answer in desk.resend(action)
+            assert desk.venue.strikes(switch) == 1
+            desk.venue.clear(switch)
+        until(lambda: len(desk.venue.fills(desk.user)) == 4, what="until two entries and their exits have filled")
+        trader.until_flat()
+        check_entered_once(desk, cloid, order_count=3)
+        assert trader.child.end() == 0
+
+
+@pytest.mark.parametrize(("is_accepted", "answer"), [(True, "filled"), (False, "error")])
+def test_trading_crash_f32_duplicates_of_a_dead_sidecars_order_end_safe(
+    desk: Desk, *, is_accepted: bool, answer: str
+) -> None:
+    """The test sends them, before the next start and beside it: a refusal takes nothing back, a fill is too much."""
+    switch = duplicates(desk, is_accepted=is_accepted)
+    die_in_entry(desk, AFTER_SEND)
+    until(lambda: desk.venue.positions(desk.user))
+    action, cloid = intended(desk)
+    assert answer in desk.resend(action)
+    with desk.sidecar() as trader:
+        if is_accepted:
+            trader.until_stopped("evidence_contradicted")
+            until(lambda: not desk.venue.positions(desk.user), what="until the latch has flattened")
+        else:
+            trader.until_trading()
+            assert trader.held() == desk.venue.positions(desk.user) == {ALPHA: action.orders[0].sz}
+        assert answer in desk.resend(action)
+        assert desk.venue.strikes(switch) == 2, "no other duplicate has reached the venue"
+        desk.venue.clear()
+        until(lambda: not desk.venue.positions(desk.user), what="until it is closed")
+        trader.until_flat()
+        assert desk.statuses(cloid)[-2:] == [OrderStatus.IN_DOUBT, OrderStatus.FILLED]
+        assert (trader.status().stop_reason is not None) is is_accepted
+        check_entered_once(desk, cloid, order_count=3)
         assert trader.child.end() == 0
 
 
@@ -79,7 +133,7 @@ def test_trading_crash_f55_executed_order_becomes_a_position_whose_exits_run(des
 def test_trading_crash_f55_lost_order_is_proved_never_to_have_arrived(desk: Desk) -> None:
     desk.venue.switch("lost_request", channels=["order"], users=[desk.user])
     die_in_entry(desk, AFTER_SEND)
-    cloid = intended_cloid(desk)
+    _, cloid = intended(desk)
     with desk.sidecar() as trader:
         trader.until_trading()
         assert desk.statuses(cloid)[-2:] == [OrderStatus.IN_DOUBT, OrderStatus.NEVER_ARRIVED]

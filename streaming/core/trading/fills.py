@@ -4,6 +4,7 @@ Rule 1: a position is the fold of fills, nothing else moves it (I-12); its entry
 Rule 2: fills are sized by what they say, never by what an order asked for (F-30).
 Rule 3: what no order of ours explains is applied all the same, named, and stops trading: a settlement or liquidation is
 the venue's act, anything else is somebody else on our account (F-38, F-42, F-46). Only the watchdog may act beside us.
+Rule 4: so does what an order of ours can not have had: more than it asked for, or anything after proof of none (F-32).
 """
 
 from decimal import Decimal
@@ -60,10 +61,10 @@ def apply_fill(state: EngineState, out: list[AnyOutput], fill: VenueFill, source
     reason = order.reason if order is not None else _reason_of(fill)
     position = live.positions.get(fill.coin)
     _report_fill(state, out, fill, order, source, reason, is_reduction=_is_reduction(position, fill))
-    if order is not None and order.status in _WITHOUT_FILLS:
-        reason_against = f"evidence_contradicted: {fill.coin} {fill.cloid} was {order.status}, tid {fill.tid}"
-        set_latch(state, out, reason=reason_against, operator="engine")
     if order is not None:
+        if contradiction := _contradiction(order, fill):
+            reason_against = f"evidence_contradicted: {fill.coin} {fill.cloid} {contradiction}, tid {fill.tid}"
+            set_latch(state, out, reason=reason_against, operator="engine")
         order = credit_fill(state, out, order, fill)
         live.rejection_weight = 0
     if fill.coin in state.markets:
@@ -83,6 +84,14 @@ def apply_fill(state: EngineState, out: list[AnyOutput], fill: VenueFill, source
         latch = "liquidated" if reason == LIQUIDATION else "foreign_activity"
         set_latch(state, out, reason=f"{latch}: {fill.coin} {fill.side} {fill.sz} tid {fill.tid}", operator="engine")
     return True
+
+
+def _contradiction(order: LiveOrder, fill: VenueFill) -> str:
+    if order.status in _WITHOUT_FILLS:
+        return f"was {order.status}"
+    applied_sz = order.applied_sz + fill.sz
+    # Another order has its cloid (F-32): what is held was never decided, and no cap was asked about it.
+    return f"asked for {order.sz} and got {applied_sz}" if applied_sz > order.sz else ""
 
 
 def _reason_of(fill: VenueFill) -> str:
