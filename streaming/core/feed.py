@@ -3,7 +3,8 @@
 Rule 1: frames of any but the live connection are dropped and counted; older data never replaces newer (I-23).
 Rule 2: only a valid two-sided book moves the spread's EWMA, confirms the touch, or is judged; what enters the EWMA is
 at most k x the EWMA (gate 3).
-Rule 3: venue time that runs backwards on `bbo` or `l2Book` stops the market until a new connection (gate 8).
+Rule 3: venue time that runs backwards on `bbo` or `l2Book` stops the market until a new connection (gate 8); a jump
+ahead is not believed: it earns no freshness, and nothing can go back from it (F-16).
 """
 
 from decimal import Decimal
@@ -22,10 +23,7 @@ from streaming.core.trading.fills import report_losses
 from streaming.core.trading.losses import oracle_moved
 from streaming.core.trigger import set_triggers
 from streaming.core.units import NS_PER_MS, quantize_ewma
-from streaming.core.venue_clock import observe_delay, roll_window
-
-VENUE_JUMP_MS_MAX = 60_000
-"""Venue time further ahead than this, beyond the time that passed here, earns no freshness (F-16)."""
+from streaming.core.venue_clock import JUMP_MS_MAX, is_jump, observe_delay, roll_window
 
 _VALID = BookClass.VALID
 _READY = Readiness.READY
@@ -42,7 +40,7 @@ def on_bbo(state: EngineState, event: BboUpdated, out: list[AnyOutput]) -> None:
     if ahead_ms < 0:
         _regress(state, market, out, "bbo")
         return
-    is_trusted = ahead_ms <= VENUE_JUMP_MS_MAX or not _is_jump(market, event, ahead_ms)
+    is_trusted = ahead_ms <= JUMP_MS_MAX or not is_jump(state, venue_ts_ms)
     if is_trusted:
         market.bbo_venue_ts_ms = venue_ts_ms
         clock = state.venue_clock
@@ -128,6 +126,8 @@ def on_book(state: EngineState, event: BookUpdated, out: list[AnyOutput]) -> Non
     if event.venue_ts_ms < last:
         _regress(state, market, out, "l2Book")
         return
+    if event.venue_ts_ms - last > JUMP_MS_MAX and is_jump(state, event.venue_ts_ms):
+        return
     if not event.is_fast:
         market.book_slow_venue_ts_ms = event.venue_ts_ms
         return
@@ -191,13 +191,6 @@ def _void(state: EngineState, market: MarketState, event: BboUpdated, out: list[
         market.bbo_null_count += 1
     end_all(state, market, out, "book_void")
     count_void_cross(market)
-
-
-def _is_jump(market: MarketState, event: BboUpdated, ahead_ms: int) -> bool:
-    last = market.bbo
-    if last is None:
-        return False
-    return ahead_ms - (event.recv_mono_ns - last.recv_mono_ns) // NS_PER_MS > VENUE_JUMP_MS_MAX
 
 
 def _regress(state: EngineState, market: MarketState, out: list[AnyOutput], channel: str) -> None:

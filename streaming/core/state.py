@@ -320,6 +320,9 @@ class VenueClock(msgspec.Struct, kw_only=True):
     """Least delay of this window and the one before; the offset of the clocks as far as it can be told."""
     window_least_ns: int | None = None
     window_before_least_ns: int | None = None
+    window_lead_ns: int | None = None
+    """Venue time less our monotonic clock at the least delay of a window: whatever our wall clock does."""
+    window_before_lead_ns: int | None = None
     window_end_mono_ns: int = 0
     low_ns: int = 0
     high_ns: int = -1

@@ -6,7 +6,8 @@ two clocks. The least one of the last windows stands for that offset; what a del
 Rule 1: an offset of `venue_offset_ms_max` or more, either way, closes entries as `venue_clock` (F-62).
 Rule 2: a lag above `venue_lag_ms_max` closes entries as `venue_lag` until none was seen for `HOLD_NS` (F-06).
 Rule 3: the first bbo of a subscription repeats an old one, and a jump of the venue's time is not believed (F-16):
-neither is observed.
+neither is observed. A jump is ahead of where the venue's clock must be by now, by what all markets have shown and our
+monotonic clock: a market's last time may be that of a touch of long ago, and our wall clock may step.
 Rule 4: a delay inside the bounds says nothing new, so the hot path is one subtraction and two comparisons.
 """
 
@@ -15,6 +16,8 @@ from streaming.core.latch import report_entries
 from streaming.core.state import EngineState
 from streaming.core.units import NS_PER_MS, NS_PER_S
 
+JUMP_MS_MAX = 60_000
+"""A venue time further ahead than this earns no freshness, and is not observed (F-16)."""
 WINDOW_NS = 30 * NS_PER_S
 """The least delay is that of this window and the one before, so a way that got longer is accepted after a minute."""
 HOLD_NS = 2 * NS_PER_S
@@ -25,6 +28,7 @@ def observe_delay(state: EngineState, out: list[AnyOutput], delay_ns: int) -> No
     clock, now = state.venue_clock, state.mono_ns
     if clock.window_least_ns is None or delay_ns < clock.window_least_ns:
         clock.window_least_ns = delay_ns
+        clock.window_lead_ns = state.ts_ns - delay_ns - now
         _judge_offset(state, out)
     lag_ns = delay_ns - clock.offset_ns
     if lag_ns > state.limits.venue_lag_ms_max * NS_PER_MS:
@@ -40,8 +44,23 @@ def roll_window(state: EngineState, out: list[AnyOutput]) -> None:
     clock = state.venue_clock
     clock.window_end_mono_ns = state.mono_ns + WINDOW_NS
     clock.window_before_least_ns, clock.window_least_ns = clock.window_least_ns, None
+    if clock.window_lead_ns is not None:  # without a bbo in a window the one before stands
+        clock.window_before_lead_ns, clock.window_lead_ns = clock.window_lead_ns, None
     _judge_offset(state, out)
     _set_bounds(state)
+
+
+def is_jump(state: EngineState, venue_ts_ms: int) -> bool:
+    """Tell whether the venue time of the event in hand is too far ahead of where the venue's clock must be by now.
+
+    Never while the offset of the clocks closes entries: then what was seen before is as doubtful as this time is, and
+    only times that are believed can open them again.
+    """
+    clock = state.venue_clock
+    leads = [ns for ns in (clock.window_lead_ns, clock.window_before_lead_ns) if ns is not None]
+    if not leads or clock.is_offset_closed:
+        return False
+    return venue_ts_ms * NS_PER_MS - state.mono_ns > max(leads) + JUMP_MS_MAX * NS_PER_MS
 
 
 def _judge_offset(state: EngineState, out: list[AnyOutput]) -> None:

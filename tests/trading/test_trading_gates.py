@@ -5,12 +5,12 @@ are tripped at once, in a fixture, and the journal is looked at afterwards. Gate
 concerns every market, so it has a sidecar of its own.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
-from trading_process import ALPHA, Desk, SimVenue, Trader, sim_venue, until
+from trading_process import ALPHA, BETA, Desk, SimVenue, Trader, sim_venue, until
 
-from streaming.core.effects import ConnectionChanged, GateChanged, GatesEvaluated, GateStatus
+from streaming.core.effects import ConnectionChanged, EntriesChanged, GateChanged, GatesEvaluated, GateStatus
 from streaming.core.trading.effects import LiveFillApplied, LiveOrderChanged, MarketStopChanged
 from streaming.core.trading.model import LiveOrder, OrderStatus
 from streaming.core.units import NS_PER_S
@@ -190,6 +190,27 @@ def test_trading_gates_time_regression_stops_until_the_connection_is_another_one
         assert trader.child.end() == 0
     regressions = [c.reason for c in desk.outputs(ConnectionChanged) if not c.is_open and "time_regression" in c.reason]
     assert regressions == [f"time_regression {ALPHA} bbo"] * 2
+    desk.check_books()
+
+
+def test_trading_gates_f16_time_an_hour_ahead_in_one_market_stops_no_other_one_over_a_reconnect(
+    make_desk: Callable[..., Desk], venue: SimVenue
+) -> None:
+    """I-22: the moved times begin before a connection ends and end after the next one has begun."""
+    desk = make_desk(ALPHA, BETA)
+    with desk.trading() as trader:
+        moved = venue.switch("time", coins=[ALPHA], parameters={"offset_ms": 3_600_000})
+        generation = trader.status().generation
+        venue.happen("close", coins=[ALPHA])
+        until(lambda: trader.status().generation > generation, what="until reconnected", why=trader.told)
+        trader.until_trading()
+        trader.enter(BETA)
+        venue.clear(moved)
+        trader.enter(ALPHA)
+        assert trader.child.end() == 0
+    assert [change for change in desk.outputs(EntriesChanged) if change.control.startswith("venue_")] == []
+    ends = [change.reason for change in desk.outputs(ConnectionChanged) if not change.is_open]
+    assert not any("time_regression" in reason for reason in ends), ends
     desk.check_books()
 
 
