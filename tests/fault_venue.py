@@ -177,7 +177,9 @@ class Socket:
             pass
 
 
-def with_fault_venue(test: Callable[[FaultVenue], Awaitable[None]], *faults: FaultSpec, **rules: Json) -> None:
+def with_fault_venue(
+    test: Callable[[FaultVenue], Awaitable[None]], *faults: FaultSpec, begin_ms: int = NOW_MS, **rules: Json
+) -> None:
     """Run a test against a venue that begins with some faults."""
 
     async def main() -> None:
@@ -185,7 +187,7 @@ def with_fault_venue(test: Callable[[FaultVenue], Awaitable[None]], *faults: Fau
         start_s = loop.time()
 
         def clock() -> int:
-            return NOW_MS + round((loop.time() - start_s) * 1000 * SPEED)
+            return begin_ms + round((loop.time() - start_s) * 1000 * SPEED)
 
         made = scenario(*faults)
         made = replace(made, rules=msgspec.structs.replace(made.rules, **rules))

@@ -40,7 +40,7 @@ class Floor:
     def __post_init__(self) -> None:
         universe = small_universe()
         self.accounts = Accounts(universe, VenueRules(initial_balance_usd=self.balance_usd), self.view)
-        self.settlements = Settlements(self.accounts, Ids(seed=7))
+        self.settlements = Settlements(self.accounts, Ids(7, START_MS))
         self.liquidator = Liquidator(self.accounts, self.settlements)
 
     def trade(self, user: str, sz: str | Decimal, px: str | Decimal, coin: str = NVDA, **facts: object) -> Json:

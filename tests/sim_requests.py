@@ -73,7 +73,7 @@ class Venue:
         self.view = FakeView(self.universe)
         self.view.set_book(NVDA, [("190.00", "5"), ("189.99", "10")], [("190.02", "5"), ("190.03", "10")])
         self.rules = msgspec.convert(rules, VenueRules)
-        self.exchange = Exchange(self.universe, self.rules, self.view, seed=seed, hooks=hooks)
+        self.exchange = Exchange(self.universe, self.rules, self.view, seed=seed, begin_ms=START_MS, hooks=hooks)
         self.now_ms = START_MS
         self.events: list[ExchangeEvent] = []
         self.run(0)

@@ -225,7 +225,7 @@ TestExchangeMachine.settings = settings(max_examples=40, stateful_step_count=30,
 def floor() -> tuple[Matcher, OrderStore, FakeView, Outbox]:
     universe = small_universe()
     view, orders, outbox = FakeView(universe), OrderStore(), Outbox()
-    return Matcher(view, Accounts(universe, VenueRules(), view), orders, outbox, Ids(1)), orders, view, outbox
+    return Matcher(view, Accounts(universe, VenueRules(), view), orders, outbox, Ids(1, START_MS)), orders, view, outbox
 
 
 def order_of(oid: int, user: str, is_buy: bool, tick: int, sz: str) -> Order:

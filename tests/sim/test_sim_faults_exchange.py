@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import aiohttp
 import pytest
-from fault_venue import BTC, NVDA, TSLA, FaultVenue, with_fault_venue
+from fault_venue import BTC, NOW_MS, NVDA, TSLA, FaultVenue, with_fault_venue
 from sim_requests import Wallet, order_action
 
 from streaming.sim.exchange.requests import refusals
@@ -467,6 +467,22 @@ def test_zero_fill_is_told() -> None:
             assert await venue.szi(wallet) == 0
 
     with_fault_venue(test)
+
+
+def test_fills_of_faults_have_other_ids_after_another_start() -> None:
+    """Two sessions of a day that shared a tid would post the same fill twice."""
+    tids: list[int] = []
+
+    async def test(venue: FaultVenue) -> None:
+        wallet = Wallet(1)
+        async with venue.socket({"type": "userFills", "user": wallet.address}) as socket:
+            await socket.next("userFills")
+            await venue.switch("zero_fill", users=[wallet.address], coins=[NVDA])
+            tids.extend(fill["tid"] for fill in (await socket.next("userFills"))["fills"])
+
+    for begin_ms in (NOW_MS, NOW_MS + 60_000):
+        with_fault_venue(test, begin_ms=begin_ms)
+    assert len(set(tids)) == len(tids) == 2
 
 
 def test_account_faults_conserve_money() -> None:

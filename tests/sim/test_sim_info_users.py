@@ -27,7 +27,7 @@ class Desk:
     def __init__(self) -> None:
         universe = small_universe()
         self.view = FakeView(universe)
-        self.exchange = Exchange(universe, VenueRules(), self.view, seed=7)
+        self.exchange = Exchange(universe, VenueRules(), self.view, seed=7, begin_ms=START_MS)
         self.count = 0
 
     def ask(self, kind: str, user: str = ANN, **fields: object) -> Json:

@@ -24,7 +24,7 @@ class Floor:
         self.view = FakeView(universe)
         self.view.set_book(NVDA, [("190.00", "5"), ("189.99", "10")], [("190.02", "5"), ("190.03", "10")])
         self.accounts = Accounts(universe, VenueRules(**rules), self.view)
-        self.orders, self.outbox, self.ids = OrderStore(), Outbox(), Ids(seed=7)
+        self.orders, self.outbox, self.ids = OrderStore(), Outbox(), Ids(7, START_MS)
         self.matcher = Matcher(self.view, self.accounts, self.orders, self.outbox, self.ids)
 
     def order(

@@ -81,10 +81,11 @@ class Exchange:
         view: MarketView,
         *,
         seed: int,
-        begin_ms: int = 0,
+        begin_ms: int,
         hooks: ExchangeHooks | None = None,
     ) -> None:
         self.rules = rules
+        self.begin_ms = begin_ms
         self.view = view
         self.hooks = hooks or ExchangeHooks()
         self.accounts = Accounts(universe, rules, view)

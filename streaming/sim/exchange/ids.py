@@ -16,7 +16,7 @@ _TID_BITS = 50
 class Ids:
     """The sources of ids of one venue that began at `begin_ms` (UTC)."""
 
-    def __init__(self, seed: int, begin_ms: int = 0) -> None:
+    def __init__(self, seed: int, begin_ms: int) -> None:
         self._seed = seed
         self._oid = _FIRST_OID + 1_000_003 * (seed % 1_000_003) + _OIDS_PER_MS * begin_ms
         self._count = 0

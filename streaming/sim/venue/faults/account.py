@@ -36,7 +36,7 @@ class AccountFaults:
         self._exchange = exchange
         self._accounts = exchange.accounts
         self._universe = universe
-        self._ids = Ids(_IDS_SEED)
+        self._ids = Ids(_IDS_SEED, exchange.begin_ms)
         self._acts: dict[str, Callable[[Fault, int], Iterator[ExchangeEvent]]] = {
             "liquidate": self._liquidate,
             "trade": self._trade,
