@@ -180,6 +180,10 @@ def test_catalogue_tells_kinds_with_defaults_and_bounds() -> None:
         ({}, "missing required field `kind`"),
         ({"kind": "mute", "coins": ["xyz:NO"]}, "coins[0]: expected a market of the scenario, found 'xyz:NO'"),
         ({"kind": "close", "parameters": {"code": 3}}, "parameters.code: expected 1000 to 4999, found 3"),
+        (
+            {"kind": "transfer", "parameters": {"dex": "no"}},
+            "parameters.dex: expected a dex among ['', 'xyz'], found 'no'",
+        ),
         ({"kind": "mute", "for_s": 0}, "for_s: expected `float` > 0"),
         ([], "expected `object`"),
     ],

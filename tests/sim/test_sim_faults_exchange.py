@@ -384,21 +384,31 @@ def test_foreign_trade_fills_with_an_order_the_client_never_sent() -> None:
     with_fault_venue(test)
 
 
-@pytest.mark.parametrize(("usd", "kind"), [(250.0, "deposit"), (-250.0, "withdraw")])
-def test_transfer_moves_money_and_is_on_record(usd: float, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("usd", "dex", "kinds"),
+    [
+        (250.0, "", ["deposit"]),
+        (-250.0, "", ["withdraw"]),
+        (250.0, "xyz", ["deposit", "send"]),
+        (-250.0, "xyz", ["send", "withdraw"]),
+    ],
+)
+def test_transfer_moves_money_of_one_dex_and_is_on_record(usd: float, dex: str, kinds: list[str]) -> None:
     async def test(venue: FaultVenue) -> None:
         wallet = Wallet(1)
-        await venue.order(wallet, await venue.item())
+        dexes = ("", "xyz")
+        await venue.order(wallet, await venue.item(tif="Gtc"))
 
-        async def value() -> Decimal:
-            state = await venue.info("clearinghouseState", user=wallet.address)
-            return Decimal(state["marginSummary"]["accountValue"])
+        async def values() -> dict[str, Decimal]:
+            states = {name: await venue.info("clearinghouseState", user=wallet.address, dex=name) for name in dexes}
+            return {name: Decimal(state["marginSummary"]["accountValue"]) for name, state in states.items()}
 
-        before = await value()
-        await venue.switch("transfer", users=[wallet.address], parameters={"usd": usd})
-        assert await value() - before == Decimal(str(usd))
+        before = await values()
+        await venue.switch("transfer", users=[wallet.address], parameters={"usd": usd, "dex": dex})
+        after = await values()
+        assert {name: after[name] - before[name] for name in dexes} == dict.fromkeys(dexes, 0) | {dex: usd}
         updates = await venue.info("userNonFundingLedgerUpdates", user=wallet.address, startTime=0)
-        assert [update["delta"]["type"] for update in updates] == [kind]
+        assert [update["delta"]["type"] for update in updates] == kinds
 
     with_fault_venue(test)
 

@@ -193,7 +193,7 @@ def test_file_with_an_impossible_value_names_the_key(tmp_path: Path, old: str, n
         ),
         (
             '[[faults]]\nkind = "transfer"\nparameters = {dex = "no"}\n',
-            r"parameters\.dex: expected a dex of the scenario",
+            r"parameters\.dex: expected a dex among \['', 'xyz'\], found 'no'",
         ),
     ],
 )

@@ -48,7 +48,9 @@ def test_trading_account_f46_f49_f118_money_that_moves_is_booked_and_conserved(d
         venue.happen("transfer", users=[desk.user], parameters={"usd": 70.0})  # to a dex that is not ours to count
         venue.send(desk.master, "", "xyz", "250")
         venue.send(desk.master, "xyz", "", "100")
-        until(lambda: len(postings(desk, "transfers")) == 2)
+        for usd in (30.0, -20.0):
+            venue.happen("transfer", users=[desk.user], parameters={"usd": usd, "dex": "xyz"})
+        until(lambda: len(postings(desk, "transfers")) == 4, why=trader.told)
         trader.until_trading()
         trader.enter()
         venue.happen("funding", users=[desk.user])
@@ -62,7 +64,7 @@ def test_trading_account_f46_f49_f118_money_that_moves_is_booked_and_conserved(d
         assert check.venue_cash == venue.cash(desk.user)
         assert trader.status().stop_reason is None
         assert trader.child.end() == 0
-    assert sorted(postings(desk, "transfers")) == [-250, 100]
+    assert sorted(postings(desk, "transfers")) == [-250, -30, 20, 100]
     assert sum(leg.amount for leg in desk.outputs(LedgerPosted)) == 0
 
 

@@ -67,12 +67,17 @@ def _parameter_problems(spec: FaultSpec, kind: FaultKind, universe: Universe) ->
             yield f"parameters.{name[:40]}: kind {kind.name!r} has {allowed}"
         elif (problem := known[name].problem(value)) is not None:
             yield f"parameters.{name}: {problem}"
-        elif kind.name == "transfer" and name == "dex" and value not in universe.by_dex:
-            yield f"parameters.dex: expected a dex of the scenario, found {value!r}"
+        elif kind.name == "transfer" and name == "dex" and value not in (dexes := _funded_dexes(universe)):
+            yield f"parameters.dex: expected a dex among {dexes}, found {value!r}"
     if kind.name == "parameter" and not isinstance(
         changed := changed_market(None, kind.values(spec.parameters)), Market
     ):
         yield f"parameters.value: {changed}"
+
+
+def _funded_dexes(universe: Universe) -> list[str]:
+    # What comes from outside is the validator's collateral; another one's can not be moved there.
+    return [dex.name for dex in universe.dexes if dex.collateral_token == universe.dexes[0].collateral_token]
 
 
 def changed_market(market: Market | None, values: Mapping[str, Any]) -> Market | str:

@@ -178,11 +178,11 @@ ACCOUNT_KINDS = (
         "transfer",
         ("F-46",),
         "account",
-        "money comes or goes: a deposit, or a withdrawal if negative",
+        "money comes or goes: a deposit, or a withdrawal if negative, with the owner's transfer from or to the dex",
         ("users",),
         (
             Parameter("usd", 100.0, "how much", low=-1e9, high=1e9),
-            Parameter("dex", "", "which dex; empty is the validator's"),
+            Parameter("dex", "", "which dex of the scenario gets or loses it; empty is the validator's"),
         ),
         mode="event",
     ),

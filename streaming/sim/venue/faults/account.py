@@ -15,10 +15,11 @@ from streaming.sim.exchange.accounts.executions import Execution, LiquidationMar
 from streaming.sim.exchange.accounts.funding import settle_hour
 from streaming.sim.exchange.accounts.liquidation import liquidated_text
 from streaming.sim.exchange.accounts.settlement import DELEVERAGED
+from streaming.sim.exchange.accounts.transfers import Transfer, send
 from streaming.sim.exchange.events import AccountChanged, ExchangeEvent, Filled, Notified, UserEvent
 from streaming.sim.exchange.ids import Ids
 from streaming.sim.exchange.texts import usd_text
-from streaming.sim.scenario.universe import Universe
+from streaming.sim.scenario.universe import VALIDATOR_DEX, Universe
 from streaming.sim.venue.faults.board import Fault
 
 if TYPE_CHECKING:
@@ -126,11 +127,23 @@ class AccountFaults:
     def _transfer(self, fault: Fault, now_ms: int) -> Iterator[ExchangeEvent]:
         usd, dex = Decimal(str(fault.values["usd"])), str(fault.values["dex"])
         for account in self._struck(fault):
-            if usd < ZERO:
-                self._accounts.withdraw(account.user, dex, -usd, (), now_ms)
-            else:
-                self._accounts.deposit(account.user, dex, usd, now_ms)
-            yield AccountChanged(account.user, dex)
+            if usd >= ZERO:
+                self._accounts.deposit(account.user, VALIDATOR_DEX, usd, now_ms)
+                self._send(account.user, VALIDATOR_DEX, dex, usd, now_ms)
+            elif self._send(account.user, dex, VALIDATOR_DEX, -usd, now_ms):
+                self._accounts.withdraw(account.user, VALIDATOR_DEX, -usd, (), now_ms)
+            for changed in dict.fromkeys((VALIDATOR_DEX, dex)):
+                yield AccountChanged(account.user, changed)
+
+    def _send(self, user: str, source: str, target: str, usd: Decimal, now_ms: int) -> bool:
+        # The chain knows the validator dex only: its owner moves money on from there, and back before it leaves.
+        if source == target:
+            return True
+        resting = tuple(self._exchange.orders.live(user, source))
+        moved = Transfer(
+            user=user, destination=user, source=source, target=target, usd=usd, nonce=now_ms, resting=resting
+        )
+        return send(self._accounts, moved, now_ms) is None
 
     def _funding(self, fault: Fault, now_ms: int) -> Iterator[ExchangeEvent]:
         flat = Decimal(str(fault.values["flat_usd"]))
