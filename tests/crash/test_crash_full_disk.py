@@ -20,7 +20,8 @@ from core_builders import stamps
 from journal_builders import Recorder, bbo_frame
 from streaming.core.errors import StoreError
 from streaming.core.events import StopRequested
-from streaming.shell.journal.reader import last_state, read_segment, steps
+from streaming.shell.journal.reader import read_segment, steps
+from streaming.shell.journal.recovery import last_state
 recorder = Recorder(Path(sys.argv[1]))
 at_ms, last_words = 0, None
 try:

@@ -16,7 +16,8 @@ from journal_builders import Recorder, bbo_frame, record_day
 from streaming.contracts.manifest import read_manifest
 from streaming.contracts.paths import journal_folder, manifest_path
 from streaming.core.events import BboUpdated
-from streaming.shell.journal.reader import last_state, list_segments, list_sessions, read_session, steps
+from streaming.shell.journal.reader import list_segments, list_sessions, read_session, steps
+from streaming.shell.journal.recovery import last_state
 from streaming.shell.replay.parity import check_parity
 from streaming.shell.tables.project import project_session, project_venue
 from streaming.shell.tables.seal import file_sha256

@@ -16,13 +16,13 @@ from streaming.shell.journal import format as fmt
 from streaming.shell.journal.reader import (
     SegmentFile,
     finish_abandoned,
-    last_state,
     list_segments,
     list_sessions,
     read_segment,
     read_session,
     steps,
 )
+from streaming.shell.journal.recovery import last_state
 
 
 def _recorded(root: Path, *, roll_each: int = 0) -> Recorder:

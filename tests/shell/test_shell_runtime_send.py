@@ -13,7 +13,8 @@ from streaming.core.events import AnyEvent, CtxUpdated, SessionClosed
 from streaming.core.trading.effects import ActionDecided, LiveOrderChanged
 from streaming.core.trading.events import ActionNotSent, ActionSent
 from streaming.core.trading.model import OrderStatus
-from streaming.shell.journal.reader import Step, last_state, list_segments, read_session, steps
+from streaming.shell.journal.reader import Step, list_segments, read_session, steps
+from streaming.shell.journal.recovery import last_state
 from streaming.shell.replay.parity import check_parity
 
 

@@ -36,7 +36,7 @@ from streaming.shell.control.sidecar import RunningSidecar
 from streaming.shell.execution.agent_watch import refuse_unless_signing
 from streaming.shell.execution.trading import agent_key_of
 from streaming.shell.info.rest import InfoClient
-from streaming.shell.journal.reader import last_state
+from streaming.shell.journal.recovery import last_state
 from streaming.shell.keys.agent_key import AgentKey
 from streaming.shell.process import assemble
 from streaming.shell.process.child import watch_backlog

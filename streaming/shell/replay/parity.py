@@ -19,7 +19,8 @@ from streaming.core.engine import step as decide
 from streaming.core.state import EngineState
 from streaming.core.trading.effects import ActionDecided, LiveOrderChanged
 from streaming.shell.journal import format as fmt
-from streaming.shell.journal.reader import Step, state_before
+from streaming.shell.journal.reader import Step
+from streaming.shell.journal.recovery import state_before
 from streaming.shell.replay.recorded import (
     RecordedSession,
     Span,

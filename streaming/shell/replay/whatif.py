@@ -23,7 +23,8 @@ from streaming.core.state import EngineState, TimerKind
 from streaming.core.trading.account import LiveAccount
 from streaming.core.trading.events import LiveEvent
 from streaming.core.trigger import set_threshold
-from streaming.shell.journal.reader import Step, state_before
+from streaming.shell.journal.reader import Step
+from streaming.shell.journal.recovery import state_before
 from streaming.shell.replay.outcome import Outcome, OutcomeTally, Signal
 from streaming.shell.replay.parity import TOLD_EACH, Difference, difference_of
 from streaming.shell.replay.recorded import (
