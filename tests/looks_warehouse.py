@@ -125,7 +125,8 @@ def _evidence(root: Path) -> None:
 
 def _money(root: Path) -> None:
     price = {"venue": VENUE, "coin": "*", "kind": "gate", "name": "halt", "state": "costs", "price_bps": 2.0,
-             "price_bps_low": 1.0, "price_bps_high": 3.0, "only_fill_count": 40}  # fmt: skip
+             "price_bps_low": 1.0, "price_bps_high": 3.0, "only_fill_count": 40,
+             "limit_name": "gates.halt_cooldown_ms", "limit_value": "60000"}  # fmt: skip
     put(root, "gate_prices", frame_of(counterfactual.PRICE_SCHEMA, price))
     traded = {"venue": VENUE, "day": DAY, "coin": GOOD, "order_count": 8, "net_usd": Decimal("1.25")}
     put(root, "daily_execution", frame_of(execution.SCHEMA, traded))

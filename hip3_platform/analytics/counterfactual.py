@@ -14,7 +14,7 @@ Rule 4: below `fills_min` fills or `days_min` days with fills the state is `insu
 Rule 5: what can not be known (a feed gap, the end of the data, a spec that nothing resolves) is void and counted.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from hip3_platform.analytics.evidence.reading import read_market_day
 from hip3_platform.analytics.evidence.tables import GATE_OUTCOMES, GATE_PRICES, WINDOW_DAYS
 from hip3_platform.analytics.frames import markets_of, read_market
 from hip3_platform.analytics.gold import Written, window_days
+from hip3_platform.analytics.limits_in_force import FilterLimit, Limits, in_force, read_limits
 from hip3_platform.analytics.metrics import GATES
 from hip3_platform.analytics.store import write_frame
 from streaming.contracts.paths import gold_path
@@ -69,6 +70,7 @@ OUTCOME_SCHEMA: dict[str, Any] = {
     "state": pl.String,
     "net_bps": pl.Float64,
     "ntl_usd": pl.Float64,
+    "config_hash": pl.String,
 }
 """Columns of gold/gate_outcomes, one row a signal."""
 
@@ -87,6 +89,7 @@ OUTCOME_ABOUT: dict[str, str] = {
     "state": "filled, missed or void: what would have become of the order",
     "net_bps": "result of the fill after fees and depth, bps; null unless filled",
     "ntl_usd": "size of the order, at most what the touch showed",
+    "config_hash": "configuration it was decided under; bronze/configs resolves it",
 }
 """What each column is, for the UI."""
 
@@ -110,6 +113,9 @@ PRICE_SCHEMA: dict[str, Any] = {
     **{name: pl.Float64 for each in _BOUNDED for name in (each, f"{each}_low", f"{each}_high")},
     "state": pl.String,
     "why": pl.String,
+    "limit_name": pl.String,
+    "limit_value": pl.String,
+    "limit_values": pl.String,
 }
 """Columns of gold/gate_prices, one row a market and filter."""
 
@@ -140,11 +146,14 @@ PRICE_ABOUT: dict[str, str] = {
     **{f"{each}_high": f"upper 95 % bound of {each}, likewise" for each in _MEANS},
     "state": "costs, saves, unclear or insufficient",
     "why": "the state in words",
+    "limit_name": "number of the configuration behind it, as hip3 replay --set takes it; null where there is none",
+    "limit_value": "what it was at the last signal of the window, or disabled; null is not known, or no limit",
+    "limit_values": "each value with the day of its first signal, if it changed in the window; empty if it did not",
 }
 """What each column is, for the UI."""
 
 _SIGNALS = (
-    "signal_id", "ts_ns", "side", "origin", "raw_edge_bps", "blocked_by", "limit_px", "touch_sz",
+    "signal_id", "ts_ns", "side", "origin", "raw_edge_bps", "blocked_by", "limit_px", "touch_sz", "config_hash",
 )  # fmt: skip
 
 
@@ -222,7 +231,9 @@ def signal_decisions(market: MarketDay, signals: pl.DataFrame) -> Decisions:
     )
 
 
-def gate_prices(outcomes: pl.DataFrame, venue: str, days: Sequence[str], rule: GateRule) -> pl.DataFrame:
+def gate_prices(
+    outcomes: pl.DataFrame, venue: str, days: Sequence[str], rule: GateRule, limits: Mapping[str, Limits]
+) -> pl.DataFrame:
     """Return what every filter cost or saved over a window, by market and over all, see `PRICE_SCHEMA`.
 
     Args:
@@ -230,16 +241,23 @@ def gate_prices(outcomes: pl.DataFrame, venue: str, days: Sequence[str], rule: G
         venue: Of the rows.
         days: Days of the window with figures, ascending; days without a signal belong to it.
         rule: How a filter is priced.
+        limits: config_hash → limits, of those that are known.
     """
     rows: list[dict[str, Any]] = []
     tagged = outcomes.with_columns(filters=_filters())
+    names = sorted(set(tagged["filters"].explode().drop_nulls()) | _reducing(tagged))
+    numbers = in_force(outcomes, {name.rpartition(":")[2] for name in names}, limits)
     for coin in (*sorted(set(outcomes["coin"])), ALL_MARKETS):
         mine = tagged if coin == ALL_MARKETS else tagged.filter(pl.col("coin") == coin)
         passed = mine.filter(pl.col("filters").list.len() == 0)
         for name in sorted(set(mine["filters"].explode().drop_nulls()) | _reducing(mine)):
             head = {"venue": venue, "day": days[-1], "day_count": len(days), "coin": coin}
-            rows.append(head | _priced(mine, passed, name, days, rule))
+            rows.append(head | _priced(mine, passed, name, days, rule) | _limit(numbers[name.rpartition(":")[2]]))
     return pl.DataFrame(rows, schema=PRICE_SCHEMA, orient="row")
+
+
+def _limit(found: FilterLimit) -> dict[str, str | None]:
+    return {"limit_name": found.name, "limit_value": found.value, "limit_values": found.values}
 
 
 def _filters() -> pl.Expr:
@@ -337,8 +355,10 @@ def write_gate_outcomes(root: Path, venue: str, day: str, rule: GateRule) -> Wri
 def write_gate_prices(root: Path, venue: str, day: str, rule: GateRule) -> Written:
     """Price every filter over the window that ends with `day` and write gold/gate_prices."""
     found = dict(_stored(root, venue, window_days(day, rule.window_days)))
-    outcomes = pl.concat([pl.DataFrame(schema=OUTCOME_SCHEMA), *found.values()])
-    frame = gate_prices(outcomes, venue, tuple(found), rule) if found else pl.DataFrame(schema=PRICE_SCHEMA)
+    # A day that an older version judged has no `config_hash`: what its limits were is not known.
+    outcomes = pl.concat([pl.DataFrame(schema=OUTCOME_SCHEMA), *found.values()], how="diagonal")
+    limits = read_limits(root, venue, day, outcomes["config_hash"].drop_nulls().unique())
+    frame = gate_prices(outcomes, venue, tuple(found), rule, limits) if found else pl.DataFrame(schema=PRICE_SCHEMA)
     path = gold_path(root, table=GATE_PRICES, venue=venue, day=day)
     return Written(frame, path, write_frame(path, frame))
 

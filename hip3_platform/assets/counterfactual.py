@@ -19,8 +19,9 @@ from hip3_platform.resources.evidence import EvidencePolicy
 from hip3_platform.resources.warehouse import WarehouseResource
 
 _SHOWN = (
-    "coin", "kind", "name", "state", "blocked_count", "only_count", "only_fill_count", "price_bps", "price_bps_low",
-    "price_bps_high", "price_usd", "price_usd_low", "price_usd_high", "passed_bps", "why",
+    "coin", "kind", "name", "limit_name", "limit_value", "limit_values", "state", "blocked_count", "only_count",
+    "only_fill_count", "price_bps", "price_bps_low", "price_bps_high", "price_usd", "price_usd_low", "price_usd_high",
+    "passed_bps", "why",
 )  # fmt: skip
 SHOWN_ROWS_MAX = 200
 """Rows in the table of the UI; the file holds all."""
@@ -63,7 +64,8 @@ def build_gate_prices(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefi
     window = looking_back(WINDOW_DAYS)
 
     @dg.asset(
-        key=gold_key(GATE_PRICES), deps=[dg.AssetDep(gold_key(GATE_OUTCOMES), partition_mapping=window)],
+        key=gold_key(GATE_PRICES),
+        deps=[dg.AssetDep(key, partition_mapping=window) for key in (gold_key(GATE_OUTCOMES), bronze_key("configs"))],
         group_name="gold", partitions_def=partitions, kinds={"polars"}, freshness_policy=FRESHNESS, pool=WRITER_POOL,
     )  # fmt: skip
     def gate_prices(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult[Any]:

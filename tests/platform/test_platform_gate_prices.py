@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import msgspec
 import polars as pl
 import pytest
+from core_builders import a_spec
 from platform_warehouse import DAY_1, DAY_2, MarketDay, write_day
 from scipy import stats
 
@@ -29,12 +31,17 @@ from hip3_platform.analytics.counterfactual import (
 from hip3_platform.analytics.evidence.latency import ORDERS_MIN
 from hip3_platform.analytics.evidence.tables import GATE_SOURCES
 from hip3_platform.analytics.landing import read_landing
+from hip3_platform.analytics.limits_in_force import FILTER_LIMITS, Limits
+from hip3_platform.analytics.store import write_frame
 from hip3_platform.assets.counterfactual import build_gate_outcomes, build_gate_prices
 from hip3_platform.looks.sections.trading import by_weight
 from hip3_platform.partitions import daily_partitions
 from hip3_platform.resources.evidence import EvidencePolicy
 from hip3_platform.resources.warehouse import WarehouseResource
 from streaming.contracts.paths import day_begin_ns
+from streaming.core.effects import GateId
+from streaming.core.limits import WIDER_WHEN, SizingLimits
+from streaming.core.sizing import Held, size_entry
 from streaming.core.units import NS_PER_MS, NS_PER_S
 
 COIN = "xyz:GOOD"
@@ -149,7 +156,7 @@ def _outcome(day: str, blocked_by: str = "", net_bps: float | None = 1.0, **valu
     row: dict[str, object] = {
         "venue": "sim", "day": day, "coin": COIN, "signal_id": "x", "ts_ns": 1, "side": "buy", "origin": "oracle_led",
         "raw_edge_bps": 12.0, "blocked_by": blocked_by, "refused_by": "", "reduced_by": "",
-        "state": "missed" if net_bps is None else "filled", "net_bps": net_bps, "ntl_usd": 50.0,
+        "state": "missed" if net_bps is None else "filled", "net_bps": net_bps, "ntl_usd": 50.0, "config_hash": "c1",
     }  # fmt: skip
     return {**row, **values}
 
@@ -157,8 +164,10 @@ def _outcome(day: str, blocked_by: str = "", net_bps: float | None = 1.0, **valu
 DAYS = tuple(f"2026-11-{number:02d}" for number in range(10, 20))
 
 
-def _prices(rows: list[dict[str, object]], days: tuple[str, ...] = DAYS) -> pl.DataFrame:
-    return gate_prices(pl.DataFrame(rows, schema=OUTCOME_SCHEMA, orient="row"), "sim", days, RULE)
+def _prices(
+    rows: list[dict[str, object]], days: tuple[str, ...] = DAYS, limits: dict[str, Limits] | None = None
+) -> pl.DataFrame:
+    return gate_prices(pl.DataFrame(rows, schema=OUTCOME_SCHEMA, orient="row"), "sim", days, RULE, limits or {})
 
 
 def _row(frame: pl.DataFrame, name: str, coin: str = COIN) -> dict[str, Any]:
@@ -250,6 +259,80 @@ def test_no_signals_have_no_prices() -> None:
 def test_every_column_says_what_it_is() -> None:
     assert set(OUTCOME_SCHEMA) == set(OUTCOME_ABOUT)
     assert set(PRICE_SCHEMA) == set(PRICE_ABOUT)
+
+
+# --- the limits behind them
+
+K, AGE = "gates.spread_shock_ratio_max", "gates.ctx_age_ms_max"
+
+
+def _limit(frame: pl.DataFrame, name: str) -> tuple[str | None, ...]:
+    row = _row(frame, name)
+    return row["limit_name"], row["limit_value"], row["limit_values"]
+
+
+def test_price_carries_the_limit_it_is_the_price_of() -> None:
+    limits = {"c1": {"gates": {"spread_shock_ratio_max": "4", "ctx_age_ms_max": 900}}}
+    rows = [_outcome(DAYS[0], "oracle_fresh"), _outcome(DAYS[0], reduced_by="spread_shock")]
+    rows += [_outcome(DAYS[0], "oi_cap"), _outcome(DAYS[0], "session_closed"), _outcome(DAYS[0])]
+    frame = _prices(rows, limits=limits)
+    assert _limit(frame, "spread_shock") == (K, "4", "")
+    assert _limit(frame, "oracle_fresh") == (AGE, "900", "")
+    assert _limit(frame, "oi_cap") == (None, None, None), "a cap of the venue is no number of the file"
+    assert _limit(frame, "session_closed") == (None, None, None)
+
+
+def test_limit_that_changed_within_the_window_says_when() -> None:
+    limits = {"c1": {"gates": {"spread_shock_ratio_max": "3"}}, "c2": {"gates": {"spread_shock_ratio_max": "3"}},
+              "c3": {"gates": {"spread_shock_ratio_max": "2.5", "disabled_gates": {"halt": "why"}}}}  # fmt: skip
+    rows = [_outcome(day, "spread_shock,halt", ts_ns=at, config_hash=config_hash)
+            for at, (day, config_hash) in enumerate(zip(DAYS, ("c1", "c2", "c3"), strict=False))]  # fmt: skip
+    frame = _prices(rows, limits=limits)
+    assert _limit(frame, "spread_shock") == (K, "2.5", f"3 from {DAYS[0]}, 2.5 from {DAYS[2]}")
+    assert _limit(frame, "halt")[1:] == ("disabled", f"not known from {DAYS[0]}, disabled from {DAYS[2]}")
+
+
+@pytest.mark.parametrize(("config_hash", "limits"), [("gone", {"c1": {}}), ("c1", {"c1": {}}), (None, {})])
+def test_limit_that_nothing_names_is_not_known_and_no_default(config_hash: str | None, limits: dict[str, Any]) -> None:
+    frame = _prices([_outcome(DAYS[0], "spread_shock", config_hash=config_hash)], limits=limits)
+    assert _limit(frame, "spread_shock") == (K, None, "")
+
+
+def test_limits_are_names_of_the_configuration_and_every_gate_is_thought_of() -> None:
+    assert set(FILTER_LIMITS.values()) <= set(WIDER_WHEN)
+    assert {gate.value for gate in GateId} - set(FILTER_LIMITS) == {"oi_cap", "time_regression"}
+
+
+@pytest.mark.parametrize(
+    ("held", "limits", "touch_sz"),
+    [((0, 5), {}, 5), ((500, 1), {}, 5), ((0, 0), {"order_ntl_min": Decimal(50)}, 1)],
+)
+def test_refusals_of_the_sizing_name_their_limits(held: tuple[int, int], limits: dict[str, Any], touch_sz: int) -> None:
+    refused = size_entry(
+        SizingLimits(**limits), a_spec(), Held(ntl=Decimal(held[0]), count=held[1]), limit_px=Decimal(100),
+        touch_sz=Decimal(touch_sz), is_reduced=False,
+    )  # fmt: skip
+    assert FILTER_LIMITS[refused.reason] == f"sizing.{refused.reason.removeprefix('below_')}"
+
+
+def test_limit_is_resolved_by_the_day_on_which_the_session_began(tmp_path: Path) -> None:
+    began = _told(DAY_1, [Story("spread_shock"), Story()])
+    text = msgspec.json.encode({"limits": {"gates": {"spread_shock_ratio_max": "4"}}}).decode()
+    began.add("configs", seq=1, ts_ns=day_begin_ns(DAY_1), coin="", config_json=text)
+    write_day(tmp_path, DAY_1, [began])
+    compact(tmp_path, "configs", "sim", DAY_1, read_landing(tmp_path, "sim").of(DAY_1, "configs"))
+    _bronze(tmp_path, DAY_2, [Story("spread_shock"), Story()])
+    write_gate_outcomes(tmp_path, "sim", DAY_2, RULE)
+    assert _limit(write_gate_prices(tmp_path, "sim", DAY_2, RULE).frame, "spread_shock") == (K, "4", "")
+
+
+def test_day_that_an_older_version_judged_has_prices_and_no_limit(tmp_path: Path) -> None:
+    _bronze(tmp_path, DAY_1, [Story("spread_shock"), Story()])
+    written = write_gate_outcomes(tmp_path, "sim", DAY_1, RULE)
+    write_frame(written.path, written.frame.drop("config_hash"))
+    frame = write_gate_prices(tmp_path, "sim", DAY_1, RULE).frame
+    assert _limit(frame, "spread_shock") == (K, None, "")
+    assert _row(frame, "spread_shock")["only_fill_count"] == 1
 
 
 # --- files and assets

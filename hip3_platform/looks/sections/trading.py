@@ -13,14 +13,19 @@ from streaming.contracts.paths import day_begin_ns
 from streaming.contracts.phase import PHASE_VERDICT
 
 GATES_DRAWN_MAX = 24
+NO_NUMBER = "no number"
+"""Stands where the configuration has no number for a filter."""
 _PRICES = {
-    "coin": "market", "kind": "kind", "name": "limit", "state": "it", "blocked_count": "blocked",
+    "coin": "market", "kind": "kind", "name": "filter", "limit_name": "limit", "limit_value": "in force",
+    "limit_values": "changed in the window", "state": "it", "blocked_count": "blocked",
     "only_count": "it alone", "only_fill_count": "would have filled", "price_bps": "price, bps",
     "price_bps_low": "low", "price_bps_high": "high",
     "price_usd": "USD a day", "passed_bps": "what it let through, bps", "why": "why",
 }  # fmt: skip
 _DRAWN = ("price_bps_low", "price_bps", "price_bps_high")
-_NO_PRICE = {"price_bps": "no fill", "price_bps_low": "too few", "price_bps_high": "too few"}
+_NO_PRICE = {
+    "price_bps": "no fill", "price_bps_low": "too few", "price_bps_high": "too few", "limit_name": NO_NUMBER,
+}  # fmt: skip
 _EXECUTION = {
     "coin": "market", "order_count": "orders", "entry_fill_ratio": "entries filled", "refused_count": "refused",
     "refusals": "by reason", "fill_count": "fills", "round_trip_count": "round trips", "win_count": "won",
@@ -43,7 +48,7 @@ def gates(files: Files) -> Section:
     note = (
         "What each limit alone blocked, marked out like what it let through: above 0 it cost money, below 0 it saved "
         "some. Bounds are 95 % t intervals with days as clusters; without enough fills nothing is claimed. * is all "
-        "markets."
+        "markets. The limit is the configured one; a market, a phase or a rotation may have been stricter."
     )
     frame = files.table(GATE_PRICES)
     if frame is None:
@@ -52,7 +57,9 @@ def gates(files: Files) -> Section:
         return Section(
             "Limits and their prices", note, remarks=["No signal of the window was blocked: no limit has a price."]
         )
-    table = Table.of(by_weight(frame), _PRICES, nothing=_NO_PRICE)
+    no_number = pl.when(pl.col("limit_name").is_null()).then(pl.lit(NO_NUMBER))
+    told = by_weight(frame).with_columns(no_number.otherwise("limit_value").alias("limit_value"))
+    table = Table.of(told.with_columns(pl.col("limit_values").fill_null("")), _PRICES, nothing=_NO_PRICE)
     return Section("Limits and their prices", note, [table], drawn([prices_figure(frame, files.venue)]))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from looks_warehouse import BAD, COINS, DAY, GOOD, ODD, VENUE, put, write_warehouse
+from looks_warehouse import BAD, COINS, DAY, GOOD, ODD, VENUE, frame_of, put, write_warehouse
 
 from hip3_platform.analytics import markouts as signals
 from hip3_platform.analytics.counterfactual import PRICE_SCHEMA
@@ -130,6 +130,18 @@ def test_a_market_without_a_score_says_why_and_one_with_a_score_shows_it(page: s
     rows = {row[1]: row for row in tables_of(sections_of(page)["Ranking"])[0]}
     assert (rows[ODD][0], rows[ODD][-1]) == ("none", f"ranked {ODD}")
     assert (rows[GOOD][:3], rows[GOOD][-1]) == (["1", GOOD, "2.50"], "")
+
+
+def test_a_limit_shows_its_number_or_that_it_is_not_known_or_that_there_is_none(fresh: Path) -> None:
+    names = {"halt": "gates.halt_cooldown_ms", "spread_shock": "gates.spread_shock_ratio_max", "oi_cap": None}
+    rows = [{"coin": "*", "name": name, "limit_name": limit, "limit_value": None} for name, limit in names.items()]
+    put(fresh, "gate_prices", frame_of(PRICE_SCHEMA, rows[0] | {"limit_value": "60000"}, *rows[1:]))
+    (table,) = trading.gates(Files(fresh, VENUE, DAY)).tables
+    assert {row[2].text: [cell.text for cell in row[3:5]] for row in table.rows} == {
+        "halt": [names["halt"], "60000"],
+        "spread_shock": [names["spread_shock"], "not known"],
+        "oi_cap": ["no number", "no number"],
+    }
 
 
 def test_what_is_blacklisted_says_until_when(page: str) -> None:
