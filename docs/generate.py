@@ -51,6 +51,7 @@ journal/venue=<v>/<session>/                                          inputs and
 control/                                                              token (0600), lock, where the sidecar listens
 bronze/<table>/venue=<v>/day=<d>/<coin>.parquet                       verified, sorted, one file a day and market
 gold/<table>/venue=<v>/day=<d>.parquet                                metrics, markouts, ranking, rotation
+checks/venue=<v>/day=<d>.parquet                                      what each check of the day said when it last ran
 expectations/venue=<v>/                                               Great Expectations' Data Docs of every day
 hip3.duckdb                                                           views over bronze and gold for people who want SQL
 logs/                                                                 output of what `hip3 up` started

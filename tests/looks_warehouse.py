@@ -9,6 +9,7 @@ import polars as pl
 import polars.datatypes as pt
 
 from hip3_platform.analytics import counterfactual, execution, markouts, metrics
+from hip3_platform.analytics.day_checks import Look, record_looks
 from hip3_platform.analytics.evidence import approval, basis, fill_rows, sums, verdict
 from hip3_platform.analytics.gold_evidence import STANDINGS_SCHEMA
 from hip3_platform.analytics.phases import verdict as phase_verdict
@@ -137,8 +138,18 @@ def _money(root: Path) -> None:
     write_frame(bronze_path(root, table="round_trips", venue=VENUE, day=DAY, coin=GOOD), frame_of(schema, *trips))
 
 
+def _checks(root: Path) -> None:
+    looks = {
+        ("bronze/bbo", "sequence"): Look(is_passed=True, is_error=False, finding="holds for 3 markets"),
+        ("bronze/ctx", "gaps"): Look(is_passed=False, is_error=False, finding=f"{ODD}: holes"),
+        ("bronze/ledger", "double_entry"): Look(is_passed=False, is_error=True, finding="1 USD is missing"),
+    }
+    record_looks(root, VENUE, DAY, looks, digest="d", ts_ns=day_begin_ns(DAY) + 25 * 3_600 * 10**9)
+
+
 def write_warehouse(root: Path) -> Path:
     """Write every derived file that a page reads and return the root."""
+    _checks(root)
     _evidence(root)
     _money(root)
     put(root, "daily_metrics", frame_of(metrics.SCHEMA, *({"coin": coin, "bbo_count": 1_234_567} for coin in COINS)))

@@ -13,17 +13,16 @@ import dagster as dg
 from hip3_platform.analytics.bronze import Compacted, compact
 from hip3_platform.analytics.gold import DayInputs, record_inputs
 from hip3_platform.analytics.landing import Landing
-from hip3_platform.assets.common import WRITER_POOL, bronze_key, landing_key, partitioned_checks, schema_of_table
+from hip3_platform.assets.common import WRITER_POOL, bronze_key, landing_key, schema_of_table
+from hip3_platform.checks.result import check_spec, recorded
+from hip3_platform.resources.clock import Clock
 from hip3_platform.resources.warehouse import WarehouseResource
 from streaming.contracts.tables import TABLES
 
 COMPACTION_COUNT = 2
 """Tables compacted at once; each holds one part and one market in memory, and Arrow works outside the GIL."""
 SHOWN_FINDINGS = 20
-CHECKS = {
-    "contract": "Every part: file as announced (sha256, page checksums), schema equal to the published version",
-    "completeness": "Every row once, inside its day and the bounds of its manifest line; no two rows for one key",
-}
+CHECKS = ("contract", "completeness")
 
 
 def landing_specs(partitions: dg.DailyPartitionsDefinition) -> list[dg.AssetSpec]:
@@ -58,12 +57,7 @@ def _specs(partitions: dg.DailyPartitionsDefinition) -> list[dg.AssetSpec]:
 
 
 def _check_specs(partitions: dg.DailyPartitionsDefinition) -> list[dg.AssetCheckSpec]:
-    with partitioned_checks():
-        return [
-            dg.AssetCheckSpec(name, asset=bronze_key(t), description=text, blocking=True, partitions_def=partitions)
-            for t in TABLES
-            for name, text in CHECKS.items()
-        ]
+    return [check_spec(bronze_key(table), name, partitions) for table in TABLES for name in CHECKS]
 
 
 def _check(name: str, result: Compacted, findings: list[str]) -> dg.AssetCheckResult:
@@ -120,7 +114,7 @@ def build_bronze(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinitio
         name="bronze", specs=_specs(partitions), check_specs=_check_specs(partitions), can_subset=True, pool=WRITER_POOL
     )
     def bronze(
-        context: dg.AssetExecutionContext, warehouse: WarehouseResource
+        context: dg.AssetExecutionContext, warehouse: WarehouseResource, clock: dg.ResourceParam[Clock]
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         """Verify and compact what the sidecar sealed for one day."""
         landing = warehouse.landing()
@@ -128,12 +122,13 @@ def build_bronze(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinitio
         digest = landing.digest(day)
         tables = [name for name in TABLES if bronze_key(name) in context.selected_asset_keys]
         row_counts: dict[str, int] = {}
+        judged: list[dg.AssetCheckResult] = []
         for result in _compact_tables(context, warehouse, landing, tables):
             if result.findings.is_clean:
                 row_counts[result.table] = result.row_count
                 yield _materialization(result, venue, digest)
-            for name in CHECKS:
-                yield _check(name, result, getattr(result.findings, name))
+            judged += [_check(name, result, getattr(result.findings, name)) for name in CHECKS]
+        yield from recorded(warehouse, clock, day, judged, digest)
         if len(row_counts) == len(TABLES):
             record_inputs(warehouse.path, DayInputs(venue=venue, day=day, digest=digest, row_counts=row_counts))
 

@@ -9,16 +9,14 @@ from hip3_platform.analytics import asset_ids, completeness
 from hip3_platform.analytics.baseline import window_before
 from hip3_platform.analytics.frames import markets_of, read_market
 from hip3_platform.assets.common import WRITER_POOL, bronze_key
-from hip3_platform.checks.result import check_result, check_spec
+from hip3_platform.checks.result import check_result, check_spec, recorded
+from hip3_platform.resources.clock import Clock
 from hip3_platform.resources.warehouse import WarehouseResource
 
-_CHECKS: dict[tuple[str, str], tuple[bool, str]] = {
-    ("health", "gaps"): (False, "a session has a sample of every market every second"),
-    ("health", "day_boundary"): (True, "every row lies inside its day, and no session is silent around midnight"),
-    ("health", "asset_ids"): (True, "a coin keeps its asset id, and an id its coin, in all tables and over days"),
-    ("fills", "duplicates"): (True, "no live fill stands in two sessions"),
-    ("ledger", "duplicates"): (True, "no live posting stands in two sessions"),
-}
+_CHECKS = (
+    ("health", "gaps"), ("health", "day_boundary"), ("health", "asset_ids"), ("fills", "duplicates"),
+    ("ledger", "duplicates"),
+)  # fmt: skip
 
 
 def judge_record(warehouse: WarehouseResource, day: str, table: str, name: str) -> dg.AssetCheckResult:
@@ -57,16 +55,14 @@ def build_completeness_checks(partitions: dg.DailyPartitionsDefinition) -> dg.As
 
     @dg.multi_asset_check(
         name="completeness_checks", can_subset=True, pool=WRITER_POOL,
-        specs=[
-            check_spec(bronze_key(table), name, about, partitions, is_blocking=is_blocking)
-            for (table, name), (is_blocking, about) in _CHECKS.items()
-        ],
+        specs=[check_spec(bronze_key(table), name, partitions) for table, name in _CHECKS],
     )  # fmt: skip
     def completeness_checks(
-        context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource
+        context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource, clock: dg.ResourceParam[Clock]
     ) -> Iterator[dg.AssetCheckResult]:
-        for table, name in _CHECKS:
-            if dg.AssetCheckKey(bronze_key(table), name) in context.selected_asset_check_keys:
-                yield judge_record(warehouse, context.partition_key, table, name)
+        selected, day = context.selected_asset_check_keys, context.partition_key
+        chosen = [(t, name) for t, name in _CHECKS if dg.AssetCheckKey(bronze_key(t), name) in selected]
+        results = (judge_record(warehouse, day, table, name) for table, name in chosen)
+        yield from recorded(warehouse, clock, day, results)
 
     return completeness_checks

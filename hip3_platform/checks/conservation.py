@@ -1,11 +1,16 @@
 """Conservation: what the engine counted is in the tables. A lost row would make every figure of the day wrong."""
 
+from collections.abc import Iterator
+
 import dagster as dg
 
 from hip3_platform.analytics.conservation import balance_day
-from hip3_platform.assets.common import WRITER_POOL, bronze_key, partitioned_checks
+from hip3_platform.assets.common import WRITER_POOL, bronze_key
+from hip3_platform.checks.result import check_spec, recorded
+from hip3_platform.resources.clock import Clock
 from hip3_platform.resources.warehouse import WarehouseResource
 
+KEY, NAME = bronze_key("health"), "conservation"
 SHOWN = 5
 
 
@@ -18,6 +23,8 @@ def judge_conservation(warehouse: WarehouseResource, day: str) -> dg.AssetCheckR
         f"{b.coin} {b.table} of {b.session_id}: {b.counted - b.rows} of {b.counted} rows are missing" for b in lost
     ]
     return dg.AssetCheckResult(
+        asset_key=KEY,
+        check_name=NAME,
         passed=not lost,
         severity=dg.AssetCheckSeverity.ERROR,
         description="; ".join(texts[:SHOWN]) or f"{counted} frames counted, {rows} rows found",
@@ -27,14 +34,15 @@ def judge_conservation(warehouse: WarehouseResource, day: str) -> dg.AssetCheckR
 
 def build_conservation_check(partitions: dg.DailyPartitionsDefinition) -> dg.AssetChecksDefinition:
     """Return the check `conservation` of bronze/health."""
-    with partitioned_checks():
 
-        @dg.asset_check(
-            asset=bronze_key("health"), name="conservation", blocking=True, pool=WRITER_POOL, partitions_def=partitions,
-            additional_deps=[bronze_key("bbo"), bronze_key("ctx")],
-            description="Frames the engine counted between its samples are rows of bbo and ctx",
-        )  # fmt: skip
-        def conservation(context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource) -> dg.AssetCheckResult:
-            return judge_conservation(warehouse, context.partition_key)
+    @dg.multi_asset_check(
+        name="conservation_of_rows", pool=WRITER_POOL,
+        specs=[check_spec(KEY, NAME, partitions, needs=[bronze_key("bbo"), bronze_key("ctx")])],
+    )  # fmt: skip
+    def conservation_of_rows(
+        context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource, clock: dg.ResourceParam[Clock]
+    ) -> Iterator[dg.AssetCheckResult]:
+        day = context.partition_key
+        yield from recorded(warehouse, clock, day, [judge_conservation(warehouse, day)])
 
-    return conservation
+    return conservation_of_rows

@@ -19,7 +19,8 @@ from hip3_platform.analytics.profile_metrics import profile_metrics, read_metric
 from hip3_platform.analytics.profile_trading import profile_fills, profile_orders
 from hip3_platform.analytics.suites import FILLS, FOLLOWUPS, ORDERS, SIGNALS, SUITES
 from hip3_platform.assets.common import WRITER_POOL, bronze_key, gold_key
-from hip3_platform.checks.result import check_result, check_spec
+from hip3_platform.checks.result import check_result, check_spec, recorded
+from hip3_platform.resources.clock import Clock
 from hip3_platform.resources.warehouse import WarehouseResource
 
 NAME = "expectations"
@@ -29,13 +30,6 @@ PROFILES: dict[str, Callable[[Path, str, str], Records]] = {
     FOLLOWUPS: profile_followups,
     ORDERS: profile_orders,
     FILLS: profile_fills,
-}
-ABOUT = {
-    SIGNALS: "keys, prices, edges, gate vectors, follow-ups, ages, side balance, identical edges",
-    FOLLOWUPS: "offsets, books and missing rows, against the signals they follow",
-    ORDERS: "states, terms and sizes of every order, in sequence",
-    FILLS: "prices inside the limit, sizes inside the order, fees, slippage, flight",
-    DAILY_METRICS: "figures against bronze and themselves, null rates, ages, volumes against a rolling baseline",
 }
 _NEEDED = {
     SIGNALS: ("gates", "followups", "health"),
@@ -108,24 +102,27 @@ def judge_metrics(warehouse: WarehouseResource, day: str) -> dg.AssetCheckResult
 def build_expectation_checks(partitions: dg.DailyPartitionsDefinition) -> list[dg.AssetChecksDefinition]:
     """Return the check `expectations` of bronze/signals, followups, orders, fills and of gold/daily_metrics."""
 
-    def spec(key: dg.AssetKey, table: str, needs: Sequence[dg.AssetKey] = ()) -> dg.AssetCheckSpec:
-        about = f"Great Expectations over a per-market profile: {ABOUT[table]}"
-        return check_spec(key, NAME, about, partitions, is_blocking=True, needs=needs)
-
     @dg.multi_asset_check(
         name="expectations_of_bronze", can_subset=True, pool=WRITER_POOL,
-        specs=[spec(bronze_key(table), table, [bronze_key(other) for other in _NEEDED[table]]) for table in PROFILES],
+        specs=[
+            check_spec(bronze_key(table), NAME, partitions, needs=[bronze_key(other) for other in _NEEDED[table]])
+            for table in PROFILES
+        ],
     )  # fmt: skip
     def of_bronze(
-        context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource
+        context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource, clock: dg.ResourceParam[Clock]
     ) -> Iterator[dg.AssetCheckResult]:
-        chosen = {key.asset_key for key in context.selected_asset_check_keys}
-        yield from judge_tables(warehouse, context.partition_key, [t for t in PROFILES if bronze_key(t) in chosen])
+        chosen, day = {key.asset_key for key in context.selected_asset_check_keys}, context.partition_key
+        tables = [table for table in PROFILES if bronze_key(table) in chosen]
+        yield from recorded(warehouse, clock, day, judge_tables(warehouse, day, tables))
 
     @dg.multi_asset_check(
-        name="expectations_of_figures", pool=WRITER_POOL, specs=[spec(gold_key(DAILY_METRICS), DAILY_METRICS)]
+        name="expectations_of_figures", pool=WRITER_POOL, specs=[check_spec(gold_key(DAILY_METRICS), NAME, partitions)]
     )
-    def of_figures(context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource) -> dg.AssetCheckResult:
-        return judge_metrics(warehouse, context.partition_key)
+    def of_figures(
+        context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource, clock: dg.ResourceParam[Clock]
+    ) -> Iterator[dg.AssetCheckResult]:
+        day = context.partition_key
+        yield from recorded(warehouse, clock, day, [judge_metrics(warehouse, day)])
 
     return [of_bronze, of_figures]

@@ -1,12 +1,15 @@
 """Freshness: a ranking may rest on no table that is older than what has landed; a rotation moves money by it."""
 
+from collections.abc import Iterator
+
 import dagster as dg
 
 from hip3_platform.analytics.gold import MARKET_RANKING, window_days
 from hip3_platform.analytics.rotating.score import ScoreRule
 from hip3_platform.analytics.staleness import stale_inputs
 from hip3_platform.assets.common import WRITER_POOL, gold_key
-from hip3_platform.checks.result import check_result, check_spec
+from hip3_platform.checks.result import check_result, check_spec, recorded
+from hip3_platform.resources.clock import Clock
 from hip3_platform.resources.warehouse import WarehouseResource
 
 NAME = "freshness"
@@ -25,17 +28,12 @@ def build_freshness_check(partitions: dg.DailyPartitionsDefinition) -> dg.AssetC
     """Return the check `freshness` of gold/market_ranking."""
 
     @dg.multi_asset_check(
-        name="freshness_of_ranking", pool=WRITER_POOL,
-        specs=[
-            check_spec(
-                gold_key(MARKET_RANKING), NAME, "Every day of the window is judged, on all that has landed of it",
-                partitions, is_blocking=True,
-            )
-        ],
-    )  # fmt: skip
+        name="freshness_of_ranking", pool=WRITER_POOL, specs=[check_spec(gold_key(MARKET_RANKING), NAME, partitions)]
+    )
     def freshness_of_ranking(
-        context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource
-    ) -> dg.AssetCheckResult:
-        return judge_freshness(warehouse, context.partition_key)
+        context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource, clock: dg.ResourceParam[Clock]
+    ) -> Iterator[dg.AssetCheckResult]:
+        day = context.partition_key
+        yield from recorded(warehouse, clock, day, [judge_freshness(warehouse, day)])
 
     return freshness_of_ranking

@@ -6,16 +6,22 @@ differs. It does not block: the figures describe what the sidecar did; parity sa
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import dagster as dg
 import msgspec
 
-from hip3_platform.assets.common import bronze_key, gold_key, partitioned_checks
+from hip3_platform.assets.common import bronze_key, gold_key
+from hip3_platform.checks.result import check_spec, recorded
+from hip3_platform.resources.clock import Clock
 from hip3_platform.resources.warehouse import WarehouseResource
 from streaming.contracts.paths import checked_day, journal_folder
 
 REPLAY_TIMEOUT_S = 1_800
+KEY, NAME = bronze_key("signals"), "parity"
+_result = partial(dg.AssetCheckResult, asset_key=KEY, check_name=NAME)
 _SHOWN = 600
 
 
@@ -48,21 +54,21 @@ def judge_parity(warehouse: WarehouseResource, day: str) -> dg.AssetCheckResult:
     """Replay the journals of a day; a difference is an error that does not block."""
     sessions = journaled_sessions(warehouse, day)
     if not sessions:
-        return dg.AssetCheckResult(passed=True, description="no journaled session that day", metadata={"sessions": 0})
+        return _result(passed=True, description="no journaled session that day", metadata={"sessions": 0})
     try:
         child = run_replay(warehouse, day)
     except subprocess.TimeoutExpired:
-        return dg.AssetCheckResult(passed=False, description=f"the replay took longer than {REPLAY_TIMEOUT_S} s")
+        return _result(passed=False, description=f"the replay took longer than {REPLAY_TIMEOUT_S} s")
     answer = _answer_of(child)
     said = child.stderr.decode(errors="replace")[-_SHOWN:]
     if answer is None:
-        return dg.AssetCheckResult(passed=False, description=f"exit code {child.returncode}: {said or 'no answer'}")
+        return _result(passed=False, description=f"exit code {child.returncode}: {said or 'no answer'}")
     difference = answer.get("first_difference")
     is_equal = child.returncode == 0 and not difference
     metadata: dict[str, Any] = {"sessions": len(sessions), "answer": dg.MetadataValue.json(answer)}
     if isinstance(difference, dict):
         metadata |= _difference_metadata(difference)
-    return dg.AssetCheckResult(
+    return _result(
         passed=is_equal,
         severity=dg.AssetCheckSeverity.ERROR,
         description="decisions are equal" if is_equal else _difference_text(answer, said)[:_SHOWN],
@@ -121,14 +127,14 @@ def _gate_text(gate: dict[str, Any]) -> str:
 
 def build_parity_check(partitions: dg.DailyPartitionsDefinition) -> dg.AssetChecksDefinition:
     """Return the check `parity` of bronze/signals; it runs after the rotation, which does not wait for it."""
-    with partitioned_checks():
 
-        @dg.asset_check(
-            asset=bronze_key("signals"), name="parity", partitions_def=partitions,
-            additional_deps=[gold_key("rotation")],
-            description="Re-deciding the recorded inputs gives the recorded decisions (hip3 replay)",
-        )  # fmt: skip
-        def parity(context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource) -> dg.AssetCheckResult:
-            return judge_parity(warehouse, context.partition_key)
+    @dg.multi_asset_check(
+        name="signals_parity", specs=[check_spec(KEY, NAME, partitions, needs=[gold_key("rotation")])]
+    )
+    def parity(
+        context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource, clock: dg.ResourceParam[Clock]
+    ) -> Iterator[dg.AssetCheckResult]:
+        day = context.partition_key
+        yield from recorded(warehouse, clock, day, [judge_parity(warehouse, day)])
 
     return parity

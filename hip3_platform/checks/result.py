@@ -1,12 +1,19 @@
-"""How a check says what it found: expected, found and the first bad row, and the list behind them."""
+"""How a check says what it found: expected, found and the first bad row, and the list behind them.
 
-from collections.abc import Mapping, Sequence
+What a check of a day is called, whether it blocks and what it asks stands in `analytics/day_checks.py`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 
+from hip3_platform.analytics.day_checks import DAY_CHECKS, Look, record_looks
 from hip3_platform.analytics.finding import Finding
+from hip3_platform.analytics.gold import inputs_digest
 from hip3_platform.assets.common import partitioned_checks
+from hip3_platform.resources.clock import Clock
+from hip3_platform.resources.warehouse import WarehouseResource
 
 SHOWN_FINDINGS = 20
 _DESCRIPTION_LENGTH = 500
@@ -48,17 +55,41 @@ def check_result(
 
 
 def check_spec(
-    asset: dg.AssetKey,
-    name: str,
-    description: str,
-    partitions: dg.DailyPartitionsDefinition,
-    *,
-    is_blocking: bool,
-    needs: Sequence[dg.AssetKey] = (),
+    asset: dg.AssetKey, name: str, partitions: dg.DailyPartitionsDefinition, *, needs: Sequence[dg.AssetKey] = ()
 ) -> dg.AssetCheckSpec:
-    """Return the spec of a check with one evaluation a day; it runs after `asset` and `needs`."""
+    """Return the spec of a check of `DAY_CHECKS` with one evaluation a day; it runs after `asset` and `needs`."""
+    check = DAY_CHECKS[asset.to_user_string(), name]
     with partitioned_checks():
         return dg.AssetCheckSpec(
-            name, asset=asset, description=description, blocking=is_blocking, partitions_def=partitions,
+            name, asset=asset, description=check.about, blocking=check.is_blocking, partitions_def=partitions,
             additional_deps=needs,
         )  # fmt: skip
+
+
+def recorded(
+    warehouse: WarehouseResource,
+    clock: Clock,
+    day: str,
+    results: Iterable[dg.AssetCheckResult],
+    digest: str | None = None,
+) -> list[dg.AssetCheckResult]:
+    """Return the results of checks of a day, written down for those who have no Dagster.
+
+    Args:
+        warehouse: Where.
+        clock: Says when.
+        day: UTC day that was judged.
+        results: Each with its asset and name.
+        digest: Landing that was judged; that of the day's bronze by default.
+    """
+    judged = list(results)
+    looks = {
+        (str(each.asset_key and each.asset_key.to_user_string()), str(each.check_name)): Look(
+            each.passed, each.severity is dg.AssetCheckSeverity.ERROR, each.description or ""
+        )
+        for each in judged
+    }
+    root, venue = warehouse.path, warehouse.checked_venue
+    made_of = inputs_digest(root, venue, day) if digest is None else digest
+    record_looks(root, venue, day, looks, digest=made_of, ts_ns=clock.now_ts_ns())
+    return judged

@@ -11,6 +11,7 @@ from hip3_platform.cli.progress import teller
 from streaming.core.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
+    from hip3_platform.looks.files import Files
     from hip3_platform.looks.page import Page
 
 HELP = "write a judged day as one self-contained HTML page; docs/report.md"
@@ -41,10 +42,10 @@ def run(args: argparse.Namespace) -> int:
     path = args.out or root / "reports" / f"{venue}-{day}.html"
     if path.is_dir():
         raise ConfigError(f"--out: expected a file, found the folder {path}")
-    page = _page(root, venue, day)
+    files, page = _page(root, venue, day)
     size = _write(path, page)
     seconds = (time.monotonic_ns() - begin_ns) / 1e9
-    sys.stdout.write(_json(page, path, size, seconds) if args.json else _text(page, path, size, seconds))
+    sys.stdout.write(_json(files, page, path, size, seconds) if args.json else _text(page, path, size, seconds))
     return 0
 
 
@@ -64,15 +65,16 @@ def _day(root: Path, venue: str, asked: str | None) -> str:
     return asked or days[-1]
 
 
-def _page(root: Path, venue: str, day: str) -> "Page":
+def _page(root: Path, venue: str, day: str) -> "tuple[Files, Page]":
     import msgspec
     import polars as pl
 
     from hip3_platform.looks.day import page_of
     from hip3_platform.looks.files import Files
 
+    files = Files(root, venue, day)
     try:
-        return page_of(Files(root, venue, day), teller("hip3 report"))
+        return files, page_of(files, teller("hip3 report"))
     except (pl.exceptions.PolarsError, msgspec.DecodeError) as error:
         raise StoreError(
             f"expected derived tables of {day} as this version writes them, found one that is not ({_line(error)}): "
@@ -94,8 +96,10 @@ def _write(path: Path, page: "Page") -> int:
         raise StoreError(f"expected to write {path}, found {error}: choose another file with --out") from error
 
 
-def _json(page: "Page", path: Path, size: int, seconds: float) -> str:
+def _json(files: "Files", page: "Page", path: Path, size: int, seconds: float) -> str:
     import msgspec
+
+    from hip3_platform.analytics.day_checks import states_of
 
     told = {
         "venue": page.venue,
@@ -104,6 +108,7 @@ def _json(page: "Page", path: Path, size: int, seconds: float) -> str:
         "bytes": size,
         "seconds": round(seconds, 3),
         "sections": [{"title": each.title, "missing": list(each.missing)} for each in page.sections],
+        "checks": states_of(files.checks()).to_dicts(),
         "sources": list(page.sources),
     }
     return msgspec.json.encode(told).decode() + "\n"

@@ -5,12 +5,12 @@ from importlib.metadata import version
 
 from hip3_platform.looks.files import Files
 from hip3_platform.looks.page import Page, Section
-from hip3_platform.looks.sections import evidence, markouts, overview, rotation, trading
+from hip3_platform.looks.sections import checks, evidence, markouts, overview, rotation, trading
 
 SECTIONS: tuple[Callable[[Files], Section], ...] = (
-    overview.overview, rotation.rotation, rotation.ranking, evidence.approvals, evidence.verdicts, evidence.thresholds,
-    markouts.heat, markouts.hour_of_week, markouts.edges, trading.gates, trading.execution, rotation.incidents,
-    trading.phase,
+    overview.overview, checks.checks, rotation.rotation, rotation.ranking, evidence.approvals, evidence.verdicts,
+    evidence.thresholds, markouts.heat, markouts.hour_of_week, markouts.edges, trading.gates, trading.execution,
+    rotation.incidents, trading.phase,
 )  # fmt: skip
 
 

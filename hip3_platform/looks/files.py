@@ -10,6 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
+from hip3_platform.analytics.day_checks import read_looks
 from hip3_platform.analytics.evidence.tables import WINDOW_DAYS
 from hip3_platform.analytics.frames import markets_of, read_market
 from hip3_platform.analytics.gold import MARKET_RANKING, ROTATION, window_days
@@ -79,6 +80,13 @@ class Files:
             return None
         self._note(f"gold/{ROTATION}", day)
         return decode_rotation(path.read_bytes())
+
+    def checks(self) -> pl.DataFrame | None:
+        """Return the record of the day's checks (`day_checks.SCHEMA`); None if none ever ran."""
+        looks = read_looks(self.root, self.venue, self.day)
+        if looks is not None:
+            self._note("checks", self.day)
+        return looks
 
     def markets(self, *tables: str) -> tuple[str, ...]:
         """Return the markets with rows in any of some bronze tables on the day, sorted; they are about to be read."""

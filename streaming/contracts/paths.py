@@ -4,7 +4,7 @@
     <root>/manifest/venue=<v>/<session>.jsonl                                      one line a sealed part; append only
     <root>/journal/venue=<v>/<session>/<segment>.{open,jnl,jnl.zst}
     <root>/control/{token,lock,...}
-    <root>/bronze, <root>/gold, <root>/hip3.duckdb                                 written by Dagster
+    <root>/bronze, <root>/gold, <root>/checks, <root>/hip3.duckdb                  written by Dagster
 
 Readers trust manifest lines only: a Parquet file without a line does not exist.
 """
@@ -93,3 +93,8 @@ def gold_path(root: Path, *, table: str, venue: str, day: str, suffix: str = "pa
     """Return the one file a day of a derived table or document."""
     folder = root / "gold" / checked_name(table) / f"venue={checked_name(venue)}"
     return folder / f"day={checked_day(day)}.{suffix}"
+
+
+def checks_path(root: Path, *, venue: str, day: str) -> Path:
+    """Return the record of what the checks of a day said."""
+    return root / "checks" / f"venue={checked_name(venue)}" / f"day={checked_day(day)}.parquet"

@@ -19,6 +19,7 @@ from platform_warehouse import DAY_1, DAY_2, DAY_3, VENUE, FixedClock, MarketDay
 
 from hip3_platform.analytics import gold
 from hip3_platform.analytics.bronze import compact
+from hip3_platform.analytics.day_checks import read_looks, states_of
 from hip3_platform.analytics.landing import read_landing
 from hip3_platform.analytics.quality import schema_difference
 from hip3_platform.analytics.store import write_json
@@ -47,6 +48,7 @@ METRICS = gold_key("daily_metrics")
 class Run:
     """What a run made, and what its checks said."""
 
+    root: Path
     result: dg.ExecuteInProcessResult
 
     @property
@@ -76,9 +78,10 @@ def _run(warehouse: WarehouseResource, day: str, selection: list[dg.AssetKey] | 
     job = build_definitions(warehouse, RotationPolicy(), first=DAY_1, clock=clock).resolve_job_def(JOB)
     with dg.DagsterInstance.ephemeral() as instance:
         return Run(
+            warehouse.path,
             job.execute_in_process(
                 partition_key=day, raise_on_error=False, instance=instance, asset_selection=selection
-            )
+            ),
         )
 
 
@@ -155,6 +158,23 @@ def test_odd_market_is_a_warning_with_expected_and_found(odd_day: Run, check: st
 def test_odd_markets_do_not_stop_the_day(odd_day: Run) -> None:
     assert odd_day.result.success
     assert "gold/rotation" in odd_day.made
+
+
+def test_every_check_of_the_day_is_written_down_as_it_was_said(odd_day: Run) -> None:
+    looks = read_looks(odd_day.root, VENUE, DAY_1)
+    assert looks is not None
+    said = {
+        (e.asset_key.to_user_string(), e.check_name): (e.passed, e.severity is dg.AssetCheckSeverity.ERROR)
+        for e in odd_day.result.get_asset_check_evaluations()
+    }
+    assert {(table, name): (passed, error) for table, name, passed, error, *_ in looks.iter_rows()} == said
+    assert set(looks["at_ts_ns"]) == {day_begin_ns(DAY_3) + NS_PER_DAY}
+    assert set(looks["digest"]) == {read_landing(odd_day.root, VENUE).digest(DAY_1)}
+    states = states_of(looks)
+    assert "not run" not in set(states["state"])
+    (crcl,) = states.filter(table="bronze/signals", check="expectations").rows(named=True)
+    assert (crcl["state"], crcl["severity"], crcl["is_blocking"]) == ("failed", "warning", True)
+    assert "xyz:CRCL" in crcl["finding"]
 
 
 def test_crcl_is_told_as_it_was(odd_day: Run) -> None:

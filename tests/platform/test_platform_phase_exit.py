@@ -10,7 +10,7 @@ import dagster as dg
 import msgspec
 import polars as pl
 import pytest
-from platform_warehouse import DAY_1, DAY_2, MarketDay, write_day
+from platform_warehouse import DAY_1, DAY_2, FixedClock, MarketDay, write_day
 
 from hip3_platform.analytics import gold
 from hip3_platform.analytics.phases.tables import read_tables
@@ -49,7 +49,8 @@ def materialize(warehouse: WarehouseResource, day: str, account: str = "paper") 
         build_bronze(partitions), build_daily_metrics(partitions), build_markouts(partitions),
         build_phase_verdict(partitions),
     ]  # fmt: skip
-    resources = {"warehouse": warehouse, "policy": RotationPolicy(account=account)}
+    clock = FixedClock(day_begin_ns(day))
+    resources = {"warehouse": warehouse, "policy": RotationPolicy(account=account), "clock": clock}
     with dg.DagsterInstance.ephemeral() as instance:
         return dg.materialize(assets, partition_key=day, resources=resources, instance=instance)
 

@@ -11,15 +11,16 @@ from looks_warehouse import BAD, COINS, DAY, GOOD, ODD, VENUE, frame_of, put, wr
 
 from hip3_platform.analytics import markouts as signals
 from hip3_platform.analytics.counterfactual import PRICE_SCHEMA
+from hip3_platform.analytics.day_checks import DAY_CHECKS
 from hip3_platform.looks.day import SECTIONS, page_of
 from hip3_platform.looks.files import Files, judged_days
 from hip3_platform.looks.page import Section
 from hip3_platform.looks.page import html as html_of
-from hip3_platform.looks.sections import evidence, markouts, overview, rotation, trading
+from hip3_platform.looks.sections import checks, evidence, markouts, overview, rotation, trading
 from streaming.contracts.paths import gold_path
 
 TITLES = [
-    "Overview", "Rotation", "Ranking", "Approvals", "Verdicts and decay", "Bounds by threshold",
+    "Overview", "Checks", "Rotation", "Ranking", "Approvals", "Verdicts and decay", "Bounds by threshold",
     "Markouts by latency and horizon", "Hours of the week", "Edges, promised and had", "Limits and their prices",
     "Execution and money", "Incidents", "Phase",
 ]  # fmt: skip
@@ -144,6 +145,27 @@ def test_a_limit_shows_its_number_or_that_it_is_not_known_or_that_there_is_none(
     }
 
 
+def test_a_check_says_what_it_found_and_when_and_one_that_did_not_run_is_not_passed(page: str) -> None:
+    text = sections_of(page)["Checks"]
+    (rows,) = tables_of(text)
+    when = "2026-11-25 01:00:00"
+    assert sorted(row for row in rows if row[2] != "not run") == [
+        ["bronze/bbo", "sequence", "passed", "", "yes", "holds for 3 markets", when],
+        ["bronze/ctx", "gaps", "failed", "warning", "no", f"{ODD}: holes", when],
+        ["bronze/ledger", "double_entry", "failed", "error", "yes", "1 USD is missing", when],
+    ]
+    assert [row[2] for row in rows[:3]] == ["failed", "failed", "not run"]
+    assert ["bronze/signals", "parity", "not run", "", "no", "", "never"] in rows
+    assert len(rows) == len(DAY_CHECKS)
+    assert f"1 passed, 2 failed, {len(DAY_CHECKS) - 3} not run." in text
+
+
+def test_without_a_record_of_checks_all_are_told_as_not_run(tmp_path: Path) -> None:
+    found = checks.checks(Files(tmp_path, VENUE, DAY))
+    assert re.search(r"record of checks .*is missing.*judge the day", found.missing[0])
+    assert {row[2].text for row in found.tables[0].rows} == {"not run"}
+
+
 def test_what_is_blacklisted_says_until_when(page: str) -> None:
     listed, happened = tables_of(sections_of(page)["Incidents"])
     assert listed == [[BAD, "2026-11-27", "halt on 2026-11-24"]]
@@ -170,6 +192,7 @@ def test_the_page_names_what_it_was_computed_from(page: str) -> None:
     assert "gold/approvals (1 day)" in footer
     assert "gold/policy_hours (2 days)" in footer
     assert "bronze/round_trips (1 day)" in footer
+    assert "checks (1 day)" in footer
 
 
 def test_days_of_the_window_without_evidence_are_named(root: Path) -> None:

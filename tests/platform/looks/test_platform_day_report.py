@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -38,6 +40,27 @@ def test_json_says_where_how_large_and_what_is_missing(root: Path, capsys, tmp_p
     missing = {each["title"]: each["missing"] for each in told["sections"]}
     assert "12 of 14 days" in missing["Overview"][0]
     assert missing["Approvals"] == []
+
+
+def test_json_carries_every_check_with_its_state(root: Path, capsys, tmp_path: Path) -> None:
+    assert _run(root, "--day", DAY, "--out", str(tmp_path / "page.html"), "--json") == 0
+    told = {(each["table"], each["check"]): each for each in json.loads(capsys.readouterr().out)["checks"]}
+    assert told["bronze/ledger", "double_entry"]["state"] == "failed"
+    assert told["bronze/signals", "parity"] == {
+        "table": "bronze/signals", "check": "parity", "state": "not run", "severity": "", "is_blocking": False,
+        "finding": "", "at_ts_ns": None,
+    }  # fmt: skip
+
+
+def test_a_page_is_written_where_there_is_no_dagster(root: Path, tmp_path: Path) -> None:
+    code = (
+        "import argparse, sys\nsys.modules['dagster'] = None\nfrom hip3_platform.cli import day_report\n"
+        "parser = argparse.ArgumentParser()\nday_report.add_arguments(parser)\n"
+        "raise SystemExit(day_report.run(parser.parse_args()))"
+    )
+    words = ["--warehouse", str(root), "--out", str(tmp_path / "page.html")]
+    subprocess.run([sys.executable, "-c", code, *words], check=True, timeout=120)
+    assert ">Checks</a></h2>" in (tmp_path / "page.html").read_text()
 
 
 def test_a_second_run_writes_the_same_bytes(root: Path, tmp_path: Path, capsys) -> None:
