@@ -79,7 +79,9 @@ DAY_CHECKS: dict[Key, DayCheck] = {
         (table, "expectations"): DayCheck(f"Great Expectations over a per-market profile: {text}")
         for table, text in _PROFILES.items()
     },
-    ("gold/market_ranking", "freshness"): DayCheck("Every day of the window is judged, on all that has landed of it"),
+    ("gold/market_ranking", "freshness"): DayCheck(
+        "Every table that a ranking and its rotation rest on is there, and made of all that has landed of its day"
+    ),
     ("bronze/signals", "parity"): DayCheck(
         "Re-deciding the recorded inputs gives the recorded decisions (hip3 replay)", is_blocking=False
     ),

@@ -3,7 +3,7 @@
 The evidence is in `gold_evidence`, what follows from it in `gold_rotation`.
 
 Rule 1: every file says which landing it came from: `inputs` of a day is the digest of the parts that bronze compacted.
-Rule 2: a ranking names the digest of every day of its window, so anyone can tell whether it is up to date.
+Rule 2: a table that looks back names the digest of every day that it read, so anyone can tell whether it is up to date.
 Rule 3: files depend on their inputs only (no clock, no run id): a re-run writes the same bytes (F-97).
 """
 
@@ -20,7 +20,7 @@ import polars as pl
 from hip3_platform.analytics import execution, markouts, metrics
 from hip3_platform.analytics.frames import markets_of
 from hip3_platform.analytics.markets import over_markets
-from hip3_platform.analytics.store import write_frame, write_json
+from hip3_platform.analytics.store import read_made_of, write_frame, write_json
 from streaming.contracts.paths import gold_path
 from streaming.contracts.rotation import RotationDoc, decode_rotation
 
@@ -71,6 +71,17 @@ def inputs_digest(root: Path, venue: str, day: str) -> str:
     return msgspec.json.decode(path.read_bytes(), type=DayInputs).digest if path.is_file() else ""
 
 
+def made_of(root: Path, venue: str, day: str) -> dict[str, str]:
+    """Return what a table of a day is made of, as it stands in the file: the day → digest of its landing."""
+    return {day: inputs_digest(root, venue, day)}
+
+
+def days_made_of(root: Path, table: str, venue: str, days: Iterable[str]) -> dict[str, str]:
+    """Return day → the landing that a table of that day was made of, of those of `days` that have it."""
+    paths = {day: gold_path(root, table=table, venue=venue, day=day) for day in days}
+    return {day: read_made_of(path).get(day, "") for day, path in paths.items() if path.is_file()}
+
+
 def write_daily_metrics(root: Path, venue: str, day: str) -> Written:
     """Compute and write gold/daily_metrics of one day: one Parquet file, and the same as one JSON file."""
     coins = markets_of(root, venue, day, metrics.SOURCE_TABLES)
@@ -86,7 +97,7 @@ def write_daily_metrics(root: Path, venue: str, day: str) -> Written:
         "markets": frame.to_dicts(),
     }
     write_json(path.with_suffix(".json"), document)
-    return Written(frame, path, write_frame(path, frame))
+    return Written(frame, path, write_frame(path, frame, made_of(root, venue, day)))
 
 
 def write_daily_execution(root: Path, venue: str, day: str) -> Written:

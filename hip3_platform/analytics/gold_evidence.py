@@ -39,7 +39,7 @@ from hip3_platform.analytics.evidence.tables import (
 from hip3_platform.analytics.evidence.verdict import VerdictRule, deciding, verdicts_of
 from hip3_platform.analytics.evidence.walk_forward import OriginFamily
 from hip3_platform.analytics.frames import markets_of, read_market
-from hip3_platform.analytics.gold import DAILY_METRICS, Written, window_days
+from hip3_platform.analytics.gold import DAILY_METRICS, Written, days_made_of, made_of, window_days
 from hip3_platform.analytics.markets import over_markets
 from hip3_platform.analytics.store import write_frame
 from streaming.contracts.paths import gold_path
@@ -106,7 +106,7 @@ def write_day_evidence(root: Path, venue: str, day: str) -> dict[str, Written]:
     for name, (schema, _) in DAY_SCHEMAS.items():
         frame = pl.concat([pl.DataFrame(schema=schema), *(part[name] for part in parts)])
         path = gold_path(root, table=name, venue=venue, day=day)
-        written[name] = Written(frame, path, write_frame(path, frame))
+        written[name] = Written(frame, path, write_frame(path, frame, made_of(root, venue, day)))
     return written
 
 
@@ -140,7 +140,7 @@ def write_verdicts(root: Path, venue: str, day: str, rule: EvidenceRule) -> Writ
         rule.verdict,
     )
     frame = judged.with_columns(venue=pl.lit(venue), day=pl.lit(day)).select(list(verdict.SCHEMA))
-    return _write(root, VERDICTS, venue, day, frame)
+    return _write(root, VERDICTS, venue, day, frame, days_made_of(root, BASIS, venue, days))
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,9 +165,10 @@ def write_approvals(root: Path, venue: str, day: str, rule: EvidenceRule) -> Dec
     if not latency.is_known:
         rows = refused(rows, latency.text)
     standings = reapprove(_standings_before(root, venue, day), rows, day)
+    read = days_made_of(root, POLICY_HOURS, venue, window_days(day, WINDOW_DAYS))
     return Decided(
-        approvals=_write(root, APPROVALS, venue, day, approvals_frame(rows, venue, day)),
-        standings=_write(root, STANDINGS, venue, day, standings_frame(standings, venue)),
+        approvals=_write(root, APPROVALS, venue, day, approvals_frame(rows, venue, day), read),
+        standings=_write(root, STANDINGS, venue, day, standings_frame(standings, venue), read),
         latency=latency,
     )
 
@@ -223,6 +224,6 @@ def read_window(
     return pl.concat(found)
 
 
-def _write(root: Path, table: str, venue: str, day: str, frame: pl.DataFrame) -> Written:
+def _write(root: Path, table: str, venue: str, day: str, frame: pl.DataFrame, read: dict[str, str]) -> Written:
     path = gold_path(root, table=table, venue=venue, day=day)
-    return Written(frame, path, write_frame(path, frame))
+    return Written(frame, path, write_frame(path, frame, read))

@@ -21,7 +21,16 @@ from hip3_platform.analytics.evidence.fill_rows import SCHEMA as FILL_SCHEMA
 from hip3_platform.analytics.evidence.sessions import tradable_rows
 from hip3_platform.analytics.evidence.tables import APPROVALS, POLICY_FILLS, STANDINGS
 from hip3_platform.analytics.frames import markets_of, read_market
-from hip3_platform.analytics.gold import DAILY_METRICS, INCIDENTS, MARKET_RANKING, Written, judged_days, window_days
+from hip3_platform.analytics.gold import (
+    DAILY_METRICS,
+    INCIDENTS,
+    MARKET_RANKING,
+    Written,
+    days_made_of,
+    judged_days,
+    made_of,
+    window_days,
+)
 from hip3_platform.analytics.gold_evidence import read_window, watched_markets
 from hip3_platform.analytics.rotating import blacklist
 from hip3_platform.analytics.rotating.allocation import AllocationRule
@@ -77,7 +86,7 @@ def write_incidents(root: Path, venue: str, day: str, rule: BlacklistRule) -> Wr
         rule=rule,
     )
     path = gold_path(root, table=INCIDENTS, venue=venue, day=day)
-    return Written(frame, path, write_frame(path, frame))
+    return Written(frame, path, write_frame(path, frame, made_of(root, venue, day)))
 
 
 def write_ranking(root: Path, venue: str, day: str, rules: RankingRules) -> Written:
@@ -95,7 +104,7 @@ def write_ranking(root: Path, venue: str, day: str, rules: RankingRules) -> Writ
     path = gold_path(root, table=MARKET_RANKING, venue=venue, day=day)
     document = {"venue": venue, "day": day, "inputs": judged_days(root, venue, days), "markets": frame.to_dicts()}
     write_json(path.with_suffix(".json"), document)
-    return Written(frame, path, write_frame(path, frame))
+    return Written(frame, path, write_frame(path, frame, days_made_of(root, POLICY_FILLS, venue, days)))
 
 
 def policy_fills(root: Path, venue: str, day: str, days: Sequence[str]) -> pl.DataFrame:

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from hip3_platform.analytics.gold import MARKET_RANKING, window_days
-from hip3_platform.analytics.rotating.score import ScoreRule
-from hip3_platform.analytics.staleness import stale_inputs
+from hip3_platform.analytics.gold import INCIDENTS, MARKET_RANKING, window_days
+from hip3_platform.analytics.staleness import RANKED_DAYS, stale_inputs
 from hip3_platform.assets.common import WRITER_POOL, gold_key
 from hip3_platform.checks.result import check_result, check_spec, recorded
 from hip3_platform.resources.clock import Clock
@@ -17,10 +16,9 @@ NAME = "freshness"
 
 def judge_freshness(warehouse: WarehouseResource, day: str) -> dg.AssetCheckResult:
     """Compare what a ranking was made of with what has landed, day by day of its window."""
-    window = window_days(day, ScoreRule().window_days)
     landing = warehouse.landing()
-    found = list(stale_inputs(warehouse.path, landing, warehouse.checked_venue, day, window))
-    used = len(set(window) & set(landing.days))
+    found = list(stale_inputs(warehouse.path, landing, warehouse.checked_venue, day))
+    used = len(set(window_days(day, RANKED_DAYS)) & set(landing.days))
     return check_result(gold_key(MARKET_RANKING), NAME, found, f"{used} days, each made of all that landed")
 
 
@@ -28,7 +26,9 @@ def build_freshness_check(partitions: dg.DailyPartitionsDefinition) -> dg.AssetC
     """Return the check `freshness` of gold/market_ranking."""
 
     @dg.multi_asset_check(
-        name="freshness_of_ranking", pool=WRITER_POOL, specs=[check_spec(gold_key(MARKET_RANKING), NAME, partitions)]
+        name="freshness_of_ranking",
+        pool=WRITER_POOL,
+        specs=[check_spec(gold_key(MARKET_RANKING), NAME, partitions, needs=[gold_key(INCIDENTS)])],
     )
     def freshness_of_ranking(
         context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource, clock: dg.ResourceParam[Clock]

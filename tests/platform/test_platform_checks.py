@@ -1,5 +1,6 @@
 """Planted defects: each turns exactly its own check red, at its own market; what would move money stops the day."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -8,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 import msgspec
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -17,12 +19,16 @@ from platform_defects import Feed
 from platform_trades import a_trading_day
 from platform_warehouse import DAY_1, DAY_2, DAY_3, VENUE, FixedClock, MarketDay, asset_id_of, write_day
 
-from hip3_platform.analytics import gold
+from hip3_platform.analytics import gold, gold_evidence, gold_rotation
 from hip3_platform.analytics.bronze import compact
 from hip3_platform.analytics.day_checks import read_looks, states_of
+from hip3_platform.analytics.gold_evidence import EvidenceRule
+from hip3_platform.analytics.gold_rotation import RankingRules
 from hip3_platform.analytics.landing import read_landing
 from hip3_platform.analytics.quality import schema_difference
-from hip3_platform.analytics.store import write_json
+from hip3_platform.analytics.rotating.blacklist import BlacklistRule
+from hip3_platform.analytics.rotating.capacity import CapacityRule
+from hip3_platform.analytics.rotating.score import ScoreRule
 from hip3_platform.assets.common import bronze_key, gold_key
 from hip3_platform.checks import parity
 from hip3_platform.checks.freshness import build_freshness_check, judge_freshness
@@ -320,20 +326,22 @@ def test_fill_and_postings_of_two_sessions_are_red_before_money_is_counted_twice
 
 
 def _judge_by_hand(root: Path, day: str) -> None:
-    """Make bronze, figures and markouts of a day without a run."""
+    """Make bronze and everything that a ranking of the day rests on without a run."""
     landing = read_landing(root, VENUE)
     for table in TABLES:
         assert compact(root, table, VENUE, day, landing.of(day, table)).findings.is_clean
     gold.record_inputs(root, gold.DayInputs(venue=VENUE, day=day, digest=landing.digest(day), row_counts={}))
     gold.write_daily_metrics(root, VENUE, day)
     gold.write_markouts(root, VENUE, day)
+    gold_evidence.write_day_evidence(root, VENUE, day)
+    gold_rotation.write_incidents(root, VENUE, day, BlacklistRule())
 
 
 def _rank_by_hand(root: Path, day: str) -> None:
-    """Write the head of a ranking over what is judged now."""
-    inputs = gold.judged_days(root, VENUE, (DAY_1, DAY_2))
-    path = gold_path(root, table=gold.MARKET_RANKING, venue=VENUE, day=day, suffix="json")
-    write_json(path, {"venue": VENUE, "day": day, "inputs": inputs, "markets": []})
+    """Write verdicts, approvals and a ranking over what is judged now."""
+    gold_evidence.write_verdicts(root, VENUE, day, EvidenceRule())
+    gold_evidence.write_approvals(root, VENUE, day, EvidenceRule())
+    gold_rotation.write_ranking(root, VENUE, day, RankingRules(CapacityRule(), ScoreRule()))
 
 
 def _two_days(root: Path) -> None:
@@ -372,13 +380,60 @@ def test_missing_ranking_and_figures_older_than_their_bronze_are_stale(warehouse
     write_day(warehouse.path, DAY_1, [MarketDay("xyz:A", signal_count=3)])
     _judge_by_hand(warehouse.path, DAY_1)
     assert "gold/market_ranking of the day, found none" in (judge_freshness(warehouse, DAY_1).description or "")
-    old = gold_path(warehouse.path, table="daily_metrics", venue=VENUE, day=DAY_1, suffix="json")
+    old = gold_path(warehouse.path, table="daily_metrics", venue=VENUE, day=DAY_1)
     kept = old.read_bytes()
     write_day(warehouse.path, DAY_1, [Feed().rows("xyz:LATE", DAY_1, 10)], session_id="s3")
     _judge_by_hand(warehouse.path, DAY_1)
     _rank_by_hand(warehouse.path, DAY_1)
     old.write_bytes(kept)
     assert "daily_metrics made of" in (judge_freshness(warehouse, DAY_1).description or "")
+
+
+@pytest.fixture(scope="module")
+def ranked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two judged days and the ranking of the second; before/ holds what stood before a part came late."""
+    root = tmp_path_factory.mktemp("ranked") / "now"
+    _two_days(root)
+    for day in (DAY_1, DAY_2):
+        _judge_by_hand(root, day)
+        _rank_by_hand(root, day)
+    shutil.copytree(root / "gold", root / "before")
+    write_day(root, DAY_1, [Feed().rows("xyz:LATE", DAY_1, 10)], session_id="s3")
+    _judge_by_hand(root, DAY_1)
+    _rank_by_hand(root, DAY_2)
+    return root
+
+
+_OF_DAYS = ("daily_metrics", "policy_fills", "policy_hours", "basis", "basis_gaps", "incidents")
+_AS_OF = ("verdicts", "approvals", "standings", "market_ranking")
+_RESTS_ON = [*((table, DAY_1) for table in _OF_DAYS), *((table, DAY_2) for table in _AS_OF)]
+
+
+@pytest.mark.parametrize("is_gone", [True, False], ids=["gone", "older"])
+@pytest.mark.parametrize(("table", "day"), _RESTS_ON)
+def test_every_table_that_a_ranking_rests_on_has_to_be_there_and_made_of_what_landed(
+    ranked: Path, tmp_path: Path, table: str, day: str, *, is_gone: bool
+) -> None:
+    root = tmp_path / "copy"
+    shutil.copytree(ranked, root)
+    warehouse = WarehouseResource(root=str(root), venue=VENUE)
+    assert judge_freshness(warehouse, DAY_2).passed
+    path = gold_path(root, table=table, venue=VENUE, day=day)
+    path.unlink()
+    if not is_gone:
+        shutil.copy(root / "before" / path.relative_to(root / "gold"), path)
+    stale = judge_freshness(warehouse, DAY_2)
+    assert (stale.passed, stale.severity) == (False, dg.AssetCheckSeverity.ERROR)
+    assert f"gold/{table} made of" in (stale.description or "")
+
+
+def test_table_that_does_not_say_what_it_was_made_of_has_to_be_made_again(ranked: Path, tmp_path: Path) -> None:
+    root = tmp_path / "copy"
+    shutil.copytree(ranked, root)
+    path = gold_path(root, table="policy_fills", venue=VENUE, day=DAY_1)
+    pl.read_parquet(path).write_parquet(path)
+    stale = judge_freshness(WarehouseResource(root=str(root), venue=VENUE), DAY_2)
+    assert "found one that does not say: judge the day again" in (stale.description or "")
 
 
 def test_freshness_blocks_the_rotation() -> None:
