@@ -57,7 +57,7 @@ def build_daily_metrics(partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDe
                 "blocked": int(frame["blocked_count"].sum()),
                 "bbo_rows": int(frame["bbo_count"].sum()),
                 "ctx_rows": int(frame["ctx_count"].sum()),
-                "reconnects_max": int(frame["reconnect_count"].max() or 0),  # type: ignore[arg-type]
+                "reconnects_max": max(frame["reconnect_count"].to_list(), default=0),
                 **maximum_point(frame, "bbo_null_rate", "worst_bbo_null_rate"),
                 **maximum_point(frame, "ctx_age_ms_clock_p95", "worst_ctx_age_ms_p95"),
                 **maximum_point(frame, "rate_use_max", "rate_use_max"),

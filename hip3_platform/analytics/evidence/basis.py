@@ -174,4 +174,8 @@ def _shares(day: MarketDay, decisions: Decisions, horizon_s: int) -> tuple[Float
     quote, taken = side * (px - entry) / edge, side * (oracle - now) / edge
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = _spread_bps(day, row) / _spread_bps(day, decisions.row)
-    return tuple(np.where(is_known, each, np.nan) for each in (quote, taken, ratio))  # type: ignore[return-value]
+
+    def known(values: Floats) -> Floats:
+        return np.asarray(np.where(is_known, values, np.nan))
+
+    return known(quote), known(taken), known(ratio)

@@ -151,7 +151,7 @@ def tail_losses(tables: Tables, rule: PhaseRule) -> Finding:
     days = rows.group_by("day").agg(pl.col("pnl_usd").sum(), pl.col("day_max").min()).sort("day")
     over = rows.filter(-pl.col("pnl_usd") > pl.col("trade_max")).height
     over_days = days.filter(-pl.col("pnl_usd") > pl.col("day_max")).height
-    worst, worst_day = (-float(each["pnl_usd"].min()) for each in (rows, days))  # type: ignore[arg-type]
+    worst, worst_day = (-min(each["pnl_usd"].to_list()) for each in (rows, days))
     figure = (
         f"worst trade {max(worst, 0.0):.2f} USD, worst day {max(worst_day, 0.0):.2f} USD; {over} trades and "
         f"{over_days} days over the limits"
