@@ -30,15 +30,16 @@ def is_occupied(port: int) -> bool:
 def prepare_dagster_home(root: Path, home: Path, warehouse: Path) -> Path | None:
     """Give `home` its settings; with a new warehouse put aside what Dagster remembers, and return where.
 
-    Runs are keyed by the content of a day. A warehouse that was deleted and written again has equal content, so Dagster
-    would drop its runs as done. Nothing but Dagster's own pages depends on that memory (F-102).
+    A warehouse is new in which no venue has a manifest. Runs are keyed by the content of a day: one that was deleted
+    and written again has equal content, so Dagster would drop its runs as done. Nothing but Dagster's own pages depends
+    on that memory (F-102).
     """
     home.mkdir(parents=True, exist_ok=True)
     settings = home / SETTINGS
     if not settings.exists():
         shutil.copyfile(root / "dagster_home" / SETTINGS, settings)
     remembered = [entry for entry in home.iterdir() if _is_memory(entry)]
-    if (warehouse / "manifest").exists() or not remembered:
+    if any((warehouse / "manifest").glob("venue=*")) or not remembered:
         return None
     aside = home / f"{ASIDE}{time.time_ns()}"
     aside.mkdir()

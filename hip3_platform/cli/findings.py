@@ -11,6 +11,7 @@ from hip3_platform.analytics.closing import CLOSE_DELAY_NS
 from streaming.contracts.manifest import ManifestLine, read_manifest
 from streaming.contracts.paths import day_of, gold_path, manifest_folder
 from streaming.contracts.rotation import RotationDoc, decode_rotation, rotation_sha256
+from streaming.core.errors import StoreError
 from streaming.core.units import NS_PER_DAY
 
 EVENT_TABLES = ("bbo", "ctx")
@@ -65,10 +66,14 @@ def history_window(warehouse: Path, venue: str, day_count: int, *, now_ts_ns: in
     Such a day is its own evidence: written history beside it would count the same hours twice, as would the two kinds
     of history of one day. Older days instead of it would make a rotation that has expired once a few days have gone by.
     The evidence reads market data only; the newest day goes through the engine, for signals, gates and follow-ups.
+
+    Raises:
+        StoreError: A day holds both kinds of written history.
     """
     found: dict[str, set[str]] = {}
     for line in _lines(warehouse, venue):
         found.setdefault(line.day, set()).add(_kind_of(line.session_id))
+    _refuse_doubled(warehouse, venue, found)
     last = now_ts_ns - CLOSE_DELAY_NS - NS_PER_DAY
     days = [day_of(last - back * NS_PER_DAY) for back in reversed(range(day_count))]
     free = [day for day in days if LIVE not in found.get(day, ())]
@@ -81,6 +86,15 @@ def history_window(warehouse: Path, venue: str, day_count: int, *, now_ts_ns: in
     runs = [(kind, list(run)) for kind, run in groupby(days, kind_of) if kind != LIVE]
     histories = tuple((run[0], run[-1], ("--columns",) if kind == COLUMNS else ()) for kind, run in runs)
     return Window(days[0], days[-1], histories)
+
+
+def _refuse_doubled(warehouse: Path, venue: str, found: dict[str, set[str]]) -> None:
+    if doubled := sorted(day for day, kinds in found.items() if {ENGINE, COLUMNS} <= kinds):
+        raise StoreError(
+            f"expected one kind of written history a day in {warehouse}, found both on {', '.join(doubled)}: every "
+            "hour of such a day counts twice, and no figure that rests on it is right. Delete what the warehouse holds "
+            f"of the venue (every folder venue={venue} below it) and start again, or name another with --warehouse"
+        )
 
 
 def _kind_of(session_id: str) -> str:

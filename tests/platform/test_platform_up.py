@@ -26,6 +26,7 @@ from streaming.contracts.control import StatusView
 from streaming.contracts.manifest import ManifestLine, encode_line
 from streaming.contracts.paths import day_begin_ns, manifest_path
 from streaming.contracts.rotation import RotationDoc
+from streaming.core.errors import StoreError
 from streaming.core.limits import Limits
 from streaming.shell.config.load import load_config
 from streaming.sim.history.day import Day
@@ -153,14 +154,25 @@ def test_history_is_written_once_and_around_days_in_which_a_sidecar_observed(
     assert told == histories
 
 
+def test_day_with_both_kinds_of_history_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    for day, kinds in (("2026-11-20", (True, False)), ("2026-11-21", (True,)), ("2026-11-22", (False,))):
+        for is_columnar in kinds:
+            history = Day(root="", day=day, seed=7, scenario="demo", is_columnar=is_columnar)
+            _landed(tmp_path, day, history.session_id)
+    with pytest.raises(StoreError, match=r"both on 2026-11-20: .*every folder venue=sim .*--warehouse") as error:
+        history_window(tmp_path, "sim", 2, now_ts_ns=TEN)
+    assert str(tmp_path) in str(error.value)
+    assert "2026-11-22" not in str(error.value)
+
+
 def test_dagster_memory_is_put_aside_only_for_a_new_warehouse(tmp_path: Path) -> None:
     home, warehouse = tmp_path / "home", tmp_path / "warehouse"
     assert prepare_dagster_home(ROOT, home, warehouse) is None, "nothing to remember at first"
     (home / "history").mkdir()
-    (warehouse / "manifest").mkdir(parents=True)
+    (warehouse / "manifest" / "venue=sim").mkdir(parents=True)
     assert prepare_dagster_home(ROOT, home, warehouse) is None, "the warehouse that the memory is about is there"
     assert (home / "history").is_dir()
-    (warehouse / "manifest").rmdir()
+    (warehouse / "manifest" / "venue=sim").rmdir()
     aside = prepare_dagster_home(ROOT, home, warehouse)
     assert aside is not None
     assert (aside / "history").is_dir()
