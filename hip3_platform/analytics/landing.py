@@ -2,7 +2,8 @@
 
 Rule 1: a Parquet file without a line does not exist; a line that stands twice counts once (F-82).
 Rule 2: two lines for one path that say different things are a conflict of that day, shown, never resolved here.
-Rule 3: a digest of a day changes iff a part was added or replaced; it is what run keys and gold inputs are made of.
+Rule 3: a digest of a day changes iff a part was added or replaced, or the tables made of it changed their form
+(`DERIVED_FORMAT`); it is what run keys and gold inputs are made of. So a day that an older build judged is judged again.
 """
 
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ import msgspec
 from streaming.contracts.manifest import ManifestLine, digest_of, read_manifest
 from streaming.contracts.paths import manifest_folder, part_path
 from streaming.core.errors import StoreError
+
+DERIVED_FORMAT = 2
+"""Raised when what is made of a day is not what it was, and later days would miss that in it; see CHANGELOG."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +46,9 @@ class Landing:
         return tuple(line for line in self.by_day.get(day, ()) if line.table == table)
 
     def digest(self, day: str) -> str:
-        """Return the digest of all parts of a day; "" for a day without data."""
+        """Return the digest of all parts of a day and of the form of what is made of them; "" for a day without data."""
         lines = self.by_day.get(day, ())
-        return digest_of(lines) if lines else ""
+        return f"{digest_of(lines)}.{DERIVED_FORMAT}" if lines else ""
 
 
 def _check_line(line: ManifestLine, manifest: Path) -> None:

@@ -76,6 +76,16 @@ def test_plan_late_part_changes_the_digest_and_reopens_the_day() -> None:
     assert again.requests[0].run_key != first.requests[0].run_key
 
 
+def test_plan_days_that_an_older_build_judged_are_judged_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    landing = _landing(_line(DAY_1), _line(DAY_2))
+    with monkeypatch.context() as older:
+        older.setattr("hip3_platform.analytics.landing.DERIVED_FORMAT", 1)
+        before = sealed.plan_tick(landing, KEYS, sealed.Cursor(), NOON_3)
+    again = sealed.plan_tick(landing, KEYS, before.cursor, NOON_3)
+    assert _days(again) == [DAY_1, DAY_2]
+    assert {r.run_key for r in again.requests}.isdisjoint(r.run_key for r in before.requests)
+
+
 @pytest.mark.parametrize("text", [None, "", "not json", '{"requested": 7}'])
 def test_plan_lost_cursor_repeats_the_same_run_keys(text: str | None) -> None:
     landing = _landing(_line(DAY_1), _line(DAY_2))
