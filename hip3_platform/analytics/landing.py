@@ -3,7 +3,7 @@
 Rule 1: a Parquet file without a line does not exist; a line that stands twice counts once (F-82).
 Rule 2: two lines for one path that say different things are a conflict of that day, shown, never resolved here.
 Rule 3: a digest of a day changes iff a part was added or replaced, or the tables made of it changed their form
-(`DERIVED_FORMAT`); it is what run keys and gold inputs are made of. So a day that an older build judged is judged again.
+(`DERIVED_FORMAT`): days that an older build judged are judged again. Run keys and gold inputs are made of it.
 """
 
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ class Landing:
         return tuple(line for line in self.by_day.get(day, ()) if line.table == table)
 
     def digest(self, day: str) -> str:
-        """Return the digest of all parts of a day and of the form of what is made of them; "" for a day without data."""
+        """Return the digest of all parts of a day and of the form of its tables; "" for a day without data."""
         lines = self.by_day.get(day, ())
         return f"{digest_of(lines)}.{DERIVED_FORMAT}" if lines else ""
 

@@ -4,7 +4,8 @@ Rule 1: a UTC day is closed at 00:10 of the next one. Only closed days feed a ra
 Rule 2: today is judged at most every 30 minutes, up to its figures and markouts, and only when no closed day waits.
 Rule 3: the run key is day + digest of the day's manifest lines. Losing the cursor repeats requests, and Dagster drops
 them by key (F-100); a late file changes the digest and re-opens its day (F-79).
-Rule 4: when an older day was judged again, the newest ranking is stale: it alone is run again.
+Rule 4: when an older day was judged again, the newest ranking is stale: it alone is run again, once
+nothing is under way that may make it, or make it stale again.
 Rule 5: days that a run left when its process was killed are asked for again (`lost_runs`).
 Rule 6: when the newest rotation names another account than the policy, it alone is made again: a sidecar takes no
 document of another account (I-31).
@@ -160,6 +161,12 @@ def other_account_request(warehouse: WarehouseResource, policy: RotationPolicy) 
     )  # fmt: skip
 
 
+def _is_judging(instance: dg.DagsterInstance) -> bool:
+    status = dg.DagsterRunStatus
+    waiting = [status.NOT_STARTED, status.QUEUED, status.STARTING, status.STARTED]
+    return bool(instance.get_runs(dg.RunsFilter(statuses=waiting), limit=1))
+
+
 def landing_events(landing: Landing, day: str) -> list[dg.AssetMaterialization]:
     """Return what landed on a day as materializations of the external landing tables: rows, bytes and parts to plot."""
     events = []
@@ -203,7 +210,7 @@ def _tick(
     again, plan.cursor.failed = days_again(context.instance, landing, plan.cursor.failed)
     requests = [*plan.requests, *again]
     closed = [day for day in landing.days if day in keys and is_closed(day, now_ts_ns)]
-    if closed and not requests:
+    if closed and not requests and not _is_judging(context.instance):
         stale = stale_ranking_request(warehouse, closed[-1], ScoreRule().window_days)
         stale = stale or other_account_request(warehouse, policy)
         requests += [stale] if stale else []

@@ -180,13 +180,20 @@ def test_plan_day_without_a_partition_is_named() -> None:
 
 
 def _evaluate(
-    warehouse: WarehouseResource, ts_ns: int, cursor: str | None = None, policy: RotationPolicy | None = None
+    warehouse: WarehouseResource,
+    ts_ns: int,
+    cursor: str | None = None,
+    policy: RotationPolicy | None = None,
+    *,
+    is_busy: bool = False,
 ) -> dg.SensorResult:
     sensor = sealed.build_sealed_files([_noop()], daily_partitions(DAY_1))
     with (
         dg.DagsterInstance.ephemeral() as instance,
         dg.build_sensor_context(instance=instance, cursor=cursor) as context,
     ):
+        if is_busy:
+            instance.create_run_for_job(_noop(), status=dg.DagsterRunStatus.STARTING)
         result = sensor(context, warehouse=warehouse, policy=policy or RotationPolicy(), clock=FixedClock(ts_ns))
     assert isinstance(result, dg.SensorResult)
     return result
@@ -212,6 +219,8 @@ def test_sealed_files_newest_rotation_of_another_account_is_made_again_alone(
     again = _evaluate(one_day, NOON_3, asked.cursor)
     assert not again.run_requests, "the rotation is for the policy's account"
     other = RotationPolicy(account="0xabc")
+    held = _evaluate(one_day, NOON_3, asked.cursor, policy=other, is_busy=True)
+    assert not held.run_requests, "what is under way may make it"
     (request,) = _evaluate(one_day, NOON_3, asked.cursor, policy=other).run_requests or ()
     assert (request.partition_key, request.asset_selection) == (DAY_1, [gold_key("rotation")])
     doc, _ = write_rotation(one_day.path, "sim", DAY_1, other.rotation)
