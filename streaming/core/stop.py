@@ -106,6 +106,7 @@ def _start_over(state: EngineState, out: list[AnyOutput], latch: Latch) -> None:
     live = state.live
     live.is_latch_applied = live.is_flattening = False
     live.rejection_weight = live.nonce_refusal_count = 0
+    live.reset_mono_ns = state.mono_ns
     renew_doubts(state)
     rebase_drawdown(live.losses)
     report_losses(state, out)

@@ -545,6 +545,11 @@ def test_evidence_whose_fills_never_come_keeps_asking_and_sets_the_latch_after_a
     desk.run(4_000)
     assert desk.latch.startswith("fills_missing")
     assert desk.orders()[0].open_sz == D("0.499")
+    desk.reset("looked")
+    desk.run(59_000)
+    assert desk.latch == "", "he has looked: they have another minute"
+    desk.run(4_000)
+    assert desk.latch.startswith("fills_missing")
 
 
 def test_f32_a_cloid_is_never_used_again_by_us() -> None:

@@ -154,6 +154,8 @@ class LiveAccount(msgspec.Struct, kw_only=True):
     ignored_coins: list[str] = []
     """Positions of markets that we do not watch and that an operator knows of."""
     doubts: dict[str, Doubt] = {}
+    reset_mono_ns: int = 0
+    """When an operator reset the stop latch in this session; 0 is never."""
     questions: dict[int, Question] = {}
     reads_due_mono_ns: dict[str, int] = {}
     """Repeated read → its next deadline."""

@@ -38,7 +38,8 @@ def ask_fills_again(state: EngineState, _: str, due_mono_ns: int, out: list[AnyO
     if late:
         ask_later(state, TimerKind.FILLS, RETRY_MS)
     for order in late:
-        if order.answered_mono_ns and state.mono_ns - order.answered_mono_ns >= FILLS_MISSING_NS:
+        since_mono_ns = max(order.answered_mono_ns, live.reset_mono_ns)  # who resets has just looked
+        if order.answered_mono_ns and state.mono_ns - since_mono_ns >= FILLS_MISSING_NS:
             reason = f"fills_missing: {order.coin} {order.cloid}: {order.applied_sz} of {order.filled_sz}"
             set_latch(state, out, reason=reason, operator="engine")
 
