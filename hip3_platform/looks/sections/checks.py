@@ -24,5 +24,5 @@ def checks(files: Files) -> Section:
     at = pl.from_epoch("at_ts_ns", time_unit="ns").dt.strftime("%Y-%m-%d %H:%M:%S")
     table = Table.of(frame.with_columns(at=at), _SHOWN, nothing={"at": "never"})
     counts = ", ".join(f"{(frame['state'] == state).sum()} {state}" for state in (PASSED, FAILED, NOT_RUN))
-    missing = [] if looks is not None else [f"The record of checks of {files.day} is missing: none ran. {JUDGE}."]
+    missing = [] if looks is not None else [f"The record of checks of {files.day} is missing: {JUDGE}."]
     return Section("Checks", note, [table], missing=missing, remarks=[f"{counts}."])
