@@ -22,7 +22,7 @@ from trading_process import until
 from streaming.sim.bench.child import ChildFailed, own_client, started
 from streaming.sim.bench.field import Plan, bench_tick_to_order
 from streaming.sim.bench.process import children_of
-from streaming.sim.bench.tick_to_order import FLOOR, OURS, result_of
+from streaming.sim.bench.tick_to_order import FLOOR, OURS, SIGNED_FLOOR, result_of
 
 PEERS = Path(__file__).resolve().parents[2] / ".cache" / "peers"
 
@@ -88,7 +88,9 @@ def test_every_tick_of_the_stub_and_of_the_sdk_is_paired_and_the_sdks_orders_are
     assert [problem for problem in result["problems"] if "above the floor's" not in problem] == []
     assert set(result["n"].values()) == {4}
     assert [result[name] for name in ("wrong", "lost", "late", "unsigned")] == [0, 0, 0, 0]
-    ratios = ("p50_over_floor", "p99_over_floor", "sdk_coincurve_over_ours", "sdk_default_over_ours", "aa_ratio")
+    over_ours = ("sdk_coincurve_over_ours", "sdk_default_over_ours")
+    over_signed = ("sdk_coincurve_over_floor_signed", "sdk_default_over_floor_signed")
+    ratios = ("p50_over_floor", "p99_over_floor", *over_ours, *over_signed, "aa_ratio")
     assert all(result[name] > 0 for name in ratios)
 
 
@@ -101,6 +103,8 @@ def test_a_bot_that_is_faster_than_the_floor_speaks_against_the_harness() -> Non
     assert result_of([lane(FLOOR, 50.0), lane(OURS[0], 60.0)])["problems"] == []
     [problem] = result_of([lane(FLOOR, 50.0), lane(OURS[0], 40.0)])["problems"]
     assert "above the floor's" in problem
+    told = result_of([lane(SIGNED_FLOOR, 60.0), lane(OURS[0], 150.0), lane("sdk_coincurve", 600.0)])
+    assert (told["sdk_coincurve_over_ours"], told["sdk_coincurve_over_floor_signed"]) == (4.0, 10.0)
 
 
 @pytest.mark.usefixtures("_nothing_left")

@@ -15,7 +15,7 @@ from streaming.sim.bench.lane import Lane
 from streaming.sim.bench.market import BenchMarket
 from streaming.sim.bench.order import trader
 from streaming.sim.bench.sidecar import running_sidecar
-from streaming.sim.bench.tick_to_order import FLOOR, OURS, PEERS, measure, result_of
+from streaming.sim.bench.tick_to_order import FLOOR, OURS, PEERS, SIGNED_FLOOR, measure, result_of
 from streaming.sim.bench.trading import approve, settings
 
 JOIN_S = 30.0
@@ -65,7 +65,10 @@ async def bench_tick_to_order(plan: Plan, tell: Callable[[str], None]) -> dict[s
 
 async def _join(stack: AsyncExitStack, markets: Sequence[BenchMarket], plan: Plan) -> list[Lane]:
     folder = Path(stack.enter_context(TemporaryDirectory(prefix="hip3-bench-")))
-    lanes = [await _client(stack, FLOOR, markets, own_client("tick_bot.py"), "echo", plan)]
+    lanes = [
+        await _client(stack, name, markets, own_client("tick_bot.py"), mode, plan)
+        for name, mode in ((FLOOR, "echo"), (SIGNED_FLOOR, "sign"))
+    ]
     for name in OURS:
         if plan.stub:
             lanes.append(await _client(stack, name, markets, own_client("tick_bot.py"), plan.stub, plan))
@@ -82,7 +85,7 @@ async def _client(
     stack: AsyncExitStack, name: str, markets: Sequence[BenchMarket], words: Sequence[str], mode: str, plan: Plan
 ) -> Lane:
     """Start a client that subscribes bbo and context of every market, or nothing if it only sends back."""
-    is_sdk, is_echo = not mode, mode == "echo"
+    is_sdk, is_echo = not mode, mode in {"echo", "sign"}
     who = trader(name)
     lane = Lane(name, markets, who, pause_s=plan.pause_s, answer_s=plan.answer_s, is_signed=is_sdk, is_echo=is_echo)
     port = await stack.enter_async_context(lane.venue.serving())

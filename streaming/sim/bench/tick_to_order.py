@@ -2,7 +2,9 @@
 
 Rule 1: every variant takes part in the same run, a few ticks at a time; the sidecar takes part twice (A/A).
 Rule 2: the floor is the fastest websocket client that pip installs, sending each tick back and doing nothing.
-Rule 3: a run with an order that answers no tick, or with the sidecar below the floor, is no measurement: it says why.
+Rule 3: a second floor makes one bare signature first: no client that signs can be faster, so the factor of a peer over
+it is the most that anybody could reach over that peer on this machine.
+Rule 4: a run with an order that answers no tick, or with the sidecar below the floor, is no measurement: it says why.
 """
 
 import asyncio
@@ -18,6 +20,7 @@ from streaming.sim.bench.statistic import NotComparable, quantile, ratio
 
 TURN_TICKS = 5
 FLOOR = "floor"
+SIGNED_FLOOR = "floor_signed"
 OURS = ("ours_a", "ours_b")
 PEERS = ("sdk_coincurve", "sdk_default")
 _SEED = 5
@@ -62,6 +65,8 @@ def result_of(lanes: Sequence[Lane]) -> dict[str, Any]:
     for name in PEERS:
         if ours and name in p50:
             result[f"{name}_over_ours"] = ratio(p50[name], quantile(ours, 0.5))
+        if SIGNED_FLOOR in p50 and name in p50:
+            result[f"{name}_over_{SIGNED_FLOOR}"] = ratio(p50[name], p50[SIGNED_FLOOR])
     if all(name in p50 for name in OURS):
         result["aa_ratio"] = ratio(p50[OURS[0]], p50[OURS[1]])
     result |= {name: total(list(counts.values()), name) for name in (*_COUNTS, "unsigned")}

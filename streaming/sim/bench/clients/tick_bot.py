@@ -2,6 +2,7 @@
 
 Runs in our own environment. Usage: tick_bot.py MODE URL, where MODE is
 - `echo`: every frame goes back as it came, padded to the length of an order: the floor;
+- `sign`: the same after one bare signature, of what does not matter: the floor of whoever signs;
 - `stub`: every quote past the last oracle is answered by an unsigned order at the right price;
 - `wrong`: the same, every second one at another price, which the harness has to notice.
 """
@@ -12,11 +13,13 @@ import sys
 from typing import Any
 
 import uvloop
+from coincurve import PrivateKey
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 from typing_extensions import override
 
 PADDING = b" " * 350
 """An order is this much longer than a tick."""
+DIGEST = bytes(range(32))
 
 
 class Echo(WSListener):
@@ -26,6 +29,20 @@ class Echo(WSListener):
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """Called by picows."""
         transport.send(WSMsgType.TEXT, frame.get_payload_as_bytes() + PADDING)
+
+
+class SigningEcho(Echo):
+    """Signs, then sends everything back."""
+
+    def __init__(self) -> None:
+        """Have a key at hand, as every variant has."""
+        self._key = PrivateKey(b"\x01" * 32)
+
+    @override
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """Called by picows."""
+        self._key.sign_recoverable(DIGEST, hasher=None)
+        super().on_ws_frame(transport, frame)
 
 
 class Stub(WSListener):
@@ -68,10 +85,21 @@ class Stub(WSListener):
         transport.send(WSMsgType.TEXT, json.dumps({"method": "post", "id": self._id, "request": request}).encode())
 
 
+def listener(mode: str, coins: list[str]) -> WSListener:
+    """Return who answers."""
+    match mode:
+        case "echo":
+            return Echo()
+        case "sign":
+            return SigningEcho()
+        case _:
+            return Stub(coins, is_wrong=mode == "wrong")
+
+
 async def main(mode: str, url: str) -> None:
     """Run until the venue ends the connection."""
     coins = sys.stdin.readline().split()
-    transport, _ = await ws_connect(lambda: Echo() if mode == "echo" else Stub(coins, is_wrong=mode == "wrong"), url)
+    transport, _ = await ws_connect(lambda: listener(mode, coins), url)
     await transport.wait_disconnected()
 
 
