@@ -92,7 +92,9 @@ def bench_platform(folder: Path, *, scenario: str, seed: int, day_count: int, te
     """
     root = checkout_root(Path.cwd())
     warehouse, later, home = folder / "warehouse", folder / "later", folder / "dagster_home"
-    environment = child_environment(warehouse=warehouse, dagster_home=home)
+    temporary = folder / "tmp"  # a Dagster that had to be killed leaves its own there
+    temporary.mkdir()
+    environment = child_environment(warehouse=warehouse, dagster_home=home) | {"TMPDIR": str(temporary)}
     children = Children(folder / "logs", mark=f"bench-{time.monotonic_ns()}")
 
     def history(into: Path, *words: str) -> None:

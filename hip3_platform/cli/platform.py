@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     """Become Dagster; 6 when the port is occupied.
 
     Raises:
-        ConfigError: Venue or account is unknown, or is not the running sidecar's.
+        ConfigError: The venue is unknown, or venue or account is not the running sidecar's.
     """
     import msgspec
 
@@ -89,9 +89,10 @@ def place_of(warehouse: Path, venue: str, account: str) -> Place:
         account: Likewise.
 
     Raises:
-        ConfigError: Nothing says which venue, or a running sidecar says another one.
+        ConfigError: Nothing says which venue, no venue has that name, or a running sidecar says another one.
     """
     from hip3_platform.resources.sidecar import SidecarAbsent, SidecarResource
+    from streaming.contracts.paths import VENUES
     from streaming.core.errors import ConfigError
 
     try:
@@ -102,6 +103,8 @@ def place_of(warehouse: Path, venue: str, account: str) -> Place:
             raise ConfigError(
                 f"expected a running sidecar of {warehouse} or --venue, found neither; start `hip3 run`, or name it"
             ) from None
+        if venue not in VENUES:  # it names folders, and days of a misspelt one would be waited for in silence
+            raise ConfigError(f"--venue: expected one of {', '.join(VENUES)}, found {venue[:40]!r}") from None
         return Place(venue, (account or os.environ.get("HIP3_ACCOUNT", "")).lower(), "no sidecar runs there")
     theirs = {"venue": running.venue, "account": running.account.lower()}
     for name, named in (("venue", venue), ("account", account.lower())):

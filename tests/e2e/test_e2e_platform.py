@@ -59,6 +59,15 @@ def test_platform_without_a_sidecar_needs_a_venue(tmp_path: Path, monkeypatch: p
     assert place_of(tmp_path, "mainnet", ACCOUNT) == Place("mainnet", ACCOUNT, "no sidecar runs there")
 
 
+@pytest.mark.parametrize("venue", ["manet", "MAINNET", "sim/..", "../../escaped"])
+def test_platform_serves_no_venue_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, venue: str) -> None:
+    with pytest.raises(ConfigError, match=r"--venue: expected one of sim, testnet, mainnet"):
+        place_of(tmp_path, venue, "")
+    monkeypatch.setenv("HIP3_VENUE", venue)
+    with pytest.raises(ConfigError, match=r"--venue: expected one of sim, testnet, mainnet"):
+        place_of(tmp_path, "", "")
+
+
 def test_platform_says_which_port_is_occupied(tmp_path: Path) -> None:
     place = ("--warehouse", str(tmp_path / "w"), "--dagster-home", str(tmp_path / "home"), "--venue", "sim")
     with socket.create_server(("127.0.0.1", 0)) as taken:

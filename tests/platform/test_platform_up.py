@@ -180,6 +180,17 @@ def test_dagster_memory_is_put_aside_only_for_a_new_warehouse(tmp_path: Path) ->
     assert prepare_dagster_home(ROOT, home, warehouse) is None, "what is aside stays aside"
 
 
+def test_dagster_home_of_another_venue_is_never_put_aside(tmp_path: Path) -> None:
+    home, warehouse = tmp_path / "home", tmp_path / "warehouse"
+    prepare_dagster_home(ROOT, home, warehouse)
+    prepare_dagster_home(ROOT, home / "mainnet", warehouse)
+    (home / "history").mkdir()
+    aside = prepare_dagster_home(ROOT, home, warehouse)
+    assert aside is not None
+    assert [entry.name for entry in aside.iterdir()] == ["history"]
+    assert (home / "mainnet" / "dagster.yaml").is_file()
+
+
 def test_up_unwritable_warehouse_names_the_folder_and_starts_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     ports = [str(port) for port in free_ports(3)]
