@@ -151,9 +151,9 @@ class SimVenue:
         """Return the numbers of the faults of a kind that are on."""
         return [int(fault["number"]) for fault in self.faults() if fault["kind"] == kind]
 
-    def shift(self, coin: str, bps: float = SHIFT_BPS) -> int:
-        """Move an oracle away from its book: an opportunity, until the fault is switched off."""
-        return self.switch("oracle", coins=[coin], parameters={"shape": "shifted", "bps": bps})
+    def shift(self, *coins: str, bps: float = SHIFT_BPS) -> int:
+        """Move oracles away from their books, all at once: opportunities, until the fault is switched off."""
+        return self.switch("oracle", coins=list(coins), parameters={"shape": "shifted", "bps": bps})
 
     def info(self, kind: str, user: str, **more: Json) -> Json:
         return request("POST", self.url + "/info", {"type": kind, "user": user} | more)[1]

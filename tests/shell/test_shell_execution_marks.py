@@ -226,6 +226,30 @@ def test_heartbeat_that_never_was_is_none_and_other_content_is_an_error(tmp_path
             read_heartbeat(tmp_path, TAG)
 
 
+def test_heartbeat_names_the_markets_that_are_watched_only_to_be_left(tmp_path: Path) -> None:
+    coins = ("xyz:NVDA", "abc:GOLD")
+    (tmp_path / "control").mkdir()
+    Heartbeat(tmp_path, TAG, session_id="s", mono_ns=10**9, exit_only_coins=coins).close()
+    beat = read_heartbeat(tmp_path, TAG)
+    assert beat is not None
+    assert beat.exit_only_coins == coins
+    beating(tmp_path).close()
+    after = read_heartbeat(tmp_path, TAG)
+    assert after is not None
+    assert after.exit_only_coins == (), "the next session leaves none"
+    with pytest.raises(StoreError, match="close some by hand"):
+        Heartbeat(tmp_path, TAG, session_id="s", mono_ns=10**9, exit_only_coins=("x" * 60,) * 100)
+
+
+def test_heartbeat_of_an_older_build_is_a_living_sidecar(tmp_path: Path) -> None:
+    beating(tmp_path).close()
+    path = heartbeat_path(tmp_path, TAG)
+    path.write_bytes(path.read_bytes()[:256])
+    beat = read_heartbeat(tmp_path, TAG)
+    assert beat is not None
+    assert (beat.state, beat.exit_only_coins) == (BeatState.RUNNING, ())
+
+
 def test_heartbeat_torn_stamp_is_no_beat(tmp_path: Path) -> None:
     beating(tmp_path).close()
     path = heartbeat_path(tmp_path, TAG)

@@ -69,7 +69,8 @@ class FakeFlattener:
         self.failure: Exception | None = None
         self.on_read: Callable[[], None] = lambda: None
 
-    async def read(self) -> Exposure:
+    async def read(self, exit_only_coins: tuple[str, ...] = ()) -> Exposure:
+        assert exit_only_coins == ()
         self.read_count += 1
         self.on_read()
         if self.failure is not None:
@@ -102,8 +103,8 @@ class Bench:
             say=self.lines.append,
         )
 
-    def start_sidecar(self) -> None:
-        self.heart = Heartbeat(self.root, TAG, session_id="s", mono_ns=self.clock.now_ns)
+    def start_sidecar(self, *exit_only: str) -> None:
+        self.heart = Heartbeat(self.root, TAG, session_id="s", mono_ns=self.clock.now_ns, exit_only_coins=exit_only)
 
     async def run(self, length_s: float, *, is_beating: bool = False) -> None:
         """Let time pass look by look."""
@@ -411,7 +412,7 @@ def with_sim(test: Callable[[Sim], Awaitable[None]]) -> None:
     asyncio.run(main())
 
 
-def flattener(sim: Sim, mark: NonceMark, clock: HandClock) -> Flattener:
+def flattener(sim: Sim, mark: NonceMark, clock: HandClock, dexes: tuple[str, ...] = ("xyz",)) -> Flattener:
     info = InfoClient(sim.base, session=sim.http, clock=clock)
     return Flattener(
         info=info,
@@ -419,7 +420,7 @@ def flattener(sim: Sim, mark: NonceMark, clock: HandClock) -> Flattener:
         signer=Signer(sim.watchdog.key, is_mainnet=False),
         mark=mark,
         account=MASTER.address,
-        dexes=("xyz",),
+        dexes=dexes,
         clock=clock,
         slippage_bps_max=Decimal(300),
     )
@@ -449,6 +450,23 @@ def test_watchdog_flattens_a_dead_sidecars_account_reduce_only(tmp_path: Path) -
         assert reduced.positions == (f"{NVDA} 0.5", f"{TSLA} -0.3")
         assert reduced.open_order_count == 1
         assert "cancel success" in reduced.detail
+
+    with_sim(test)
+
+
+def test_watchdog_closes_what_the_sidecar_was_leaving_on_a_dex_that_is_configured_no_more(tmp_path: Path) -> None:
+    """F-92: its own configuration names the dex no more either. What else is open there is somebody else's."""
+
+    async def test(sim: Sim) -> None:
+        await sim.open_positions()
+        clock = HandClock()
+        with NonceMark(tmp_path, sim.watchdog.address, program="watchdog", clock=clock) as mark:
+            bench = Bench(tmp_path, flattener(sim, mark, clock, dexes=("",)), clock=clock)
+            bench.start_sidecar(NVDA)
+            await bench.run(STALE_S + 20)
+        assert sim.held() == {TSLA: Decimal("-0.3")}
+        assert await sim.resting() == [], "the only one rested in the market that was left"
+        assert bench.events()[-1] == "flat"
 
     with_sim(test)
 
@@ -508,12 +526,13 @@ def test_watchdog_once_checks_everything_and_sends_nothing(tmp_path: Path) -> No
     async def test(sim: Sim) -> None:
         await sim.open_positions()
         (tmp_path / "control").mkdir()
-        heart = Heartbeat(tmp_path, TAG, session_id="s", mono_ns=SystemClock().mono_ns())
+        heart = Heartbeat(tmp_path, TAG, session_id="s", mono_ns=SystemClock().mono_ns(), exit_only_coins=(TSLA,))
         words = [*words_of(tmp_path, sim.port, key_file(tmp_path, sim.watchdog)), "--once", "--json"]
         alive = await asyncio.to_thread(hip3, *words)
         said = json.loads(alive.stdout)
         assert (alive.returncode, said["event"], said["heartbeat"]) == (0, "looked", "fresh"), alive.stderr
         assert said["positions"] == [f"{NVDA} 0.5", f"{TSLA} -0.3"]
+        assert said["open_order_count"] == 1
         heart.end()
         ended = await asyncio.to_thread(hip3, *words)
         assert (ended.returncode, json.loads(ended.stdout)["heartbeat"]) == (1, "ended")

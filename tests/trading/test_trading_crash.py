@@ -13,9 +13,11 @@ from streaming.contracts.paths import journal_folder
 from streaming.core.effects import GatesEvaluated
 from streaming.core.trading.effects import AccountChecked, ActionDecided
 from streaming.core.trading.model import OrderStatus
+from streaming.shell.execution.heartbeat import read_heartbeat
 from streaming.shell.journal.format import OutputsRecord
 from streaming.shell.journal.reader import list_sessions, read_session
 from streaming.shell.process.crashpoint import AFTER_INTENT_WRITTEN, AFTER_SEND, VARIABLE
+from streaming.shell.process.lock import tag_of
 
 DIED = -9
 OTHER_DEX = "abc:OMEGA"
@@ -228,6 +230,9 @@ def test_trading_crash_f92_position_on_a_dex_that_is_configured_no_more_is_close
         desk.coins = (BETA,)
         desk.write_config({"": leave})
         with desk.sidecar() as trader:
+            beat = read_heartbeat(desk.root / "w", tag_of("sim", desk.user))
+            assert beat is not None
+            assert beat.exit_only_coins == (OTHER_DEX,), "the watchdog would close it too"
             trader.until_flat()
             assert venue.positions(desk.user, "abc") == {}
             trader.until_trading()

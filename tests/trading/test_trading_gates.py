@@ -53,7 +53,7 @@ def trip_all(trader: Trader) -> None:
     moved = {"field": "midPx", "text": "1000.0"}
     venue.switch("value", channels=["activeAssetCtx"], coins=both("no_bbo_update"), parameters=moved)
     until(lambda: has_tripped(trader.desk, "spread_shock"), what="until spreads are wide", why=trader.told)
-    venue.shift(FLAT["spread_shock"], 90.0)  # beyond the wide spread
+    venue.shift(FLAT["spread_shock"], bps=90.0)  # beyond the wide spread
     until(lambda: all(has_tripped(trader.desk, gate) for gate in GATES), POLL_S_MAX, "trip", why=trader.told)
     for gate in ("oi_cap", "param_change", "no_bbo_update"):
         venue.shift(FLAT[gate])

@@ -7,6 +7,8 @@ Rule 1: stamps are CLOCK_BOOTTIME and hold for one boot only, so the boot's id s
 Rule 2: what is read while it is written is seen as such: the stamp stands twice, the second time inverted.
 Rule 3: an orderly end with a flat account says so; a file that just stops beating belongs to a process that died, hangs
 or left a position, and the watchdog takes over.
+Rule 4: markets that are watched only to be left stand in the file: the watchdog's own configuration may name their dex
+no more, and must not be what keeps it from closing them.
 """
 
 import mmap
@@ -32,11 +34,14 @@ _HEAD = struct.Struct("=8s16sQQ64s")
 _BEAT = struct.Struct("@QQQ")
 """mono_ns, seq, inverted mono_ns: aligned and in machine order, so each is one store."""
 _BEAT_OFFSET = 128
-_SIZE = 256
+_COINS_OFFSET = 256
+"""A file of an older build ends here; its sidecar lives, and must not be taken for dead."""
+_SIZE = 4_096
 _STATE_OFFSET = 24
 _STATE = struct.Struct("=Q")
 _U64_MAX = 2**64 - 1
 _READ_COUNT_MAX = 8
+_decode_coins = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
 class BeatState(IntEnum):
@@ -58,6 +63,8 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True):
     """CLOCK_BOOTTIME of the last beat."""
     seq: int
     """Last input that the engine had stepped."""
+    exit_only_coins: tuple[str, ...] = ()
+    """Markets that are watched only to be left."""
 
 
 def boot_id() -> str:
@@ -73,13 +80,21 @@ def heartbeat_path(root: Path, tag: str) -> Path:
 class Heartbeat:
     """The writing side: one running sidecar, which holds the instance lock."""
 
-    def __init__(self, root: Path, tag: str, *, session_id: str, mono_ns: int) -> None:
+    def __init__(
+        self, root: Path, tag: str, *, session_id: str, mono_ns: int, exit_only_coins: tuple[str, ...] = ()
+    ) -> None:
         """Take the file over and beat once.
 
         Raises:
-            StoreError: If it can not be made.
+            StoreError: If it can not be made, or the names do not fit in.
         """
         path = heartbeat_path(root, tag)
+        coins = msgspec.json.encode(exit_only_coins)
+        if len(coins) > _SIZE - _COINS_OFFSET:
+            raise StoreError(
+                f"expected markets to leave whose names fit into {_SIZE - _COINS_OFFSET} bytes of {path}, found "
+                f"{len(exit_only_coins)}; close some by hand"
+            )
         try:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             try:
@@ -90,6 +105,7 @@ class Heartbeat:
             boot = UUID(boot_id()).bytes
         except OSError as error:
             raise StoreError(f"expected to keep {path}, found {error.strerror}; check the warehouse") from error
+        self._map[_COINS_OFFSET:] = coins.ljust(_SIZE - _COINS_OFFSET, b"\0")
         self._beaten_mono_ns = mono_ns
         _BEAT.pack_into(self._map, _BEAT_OFFSET, mono_ns, 0, mono_ns ^ _U64_MAX)
         _HEAD.pack_into(self._map, 0, _MAGIC, boot, BeatState.RUNNING, os.getpid(), session_id.encode())
@@ -123,7 +139,7 @@ def read_heartbeat(root: Path, tag: str) -> Beat | None:
             return None
         except OSError as error:
             raise StoreError(f"expected to read {path}, found {error.strerror}; check its owner") from error
-        if len(raw) < _SIZE or raw[: len(_MAGIC)] != _MAGIC:
+        if len(raw) < _COINS_OFFSET or raw[: len(_MAGIC)] != _MAGIC:
             break
         mono_ns, seq, inverted = _BEAT.unpack_from(raw, _BEAT_OFFSET)
         if mono_ns ^ _U64_MAX == inverted:
@@ -135,5 +151,11 @@ def read_heartbeat(root: Path, tag: str) -> Beat | None:
                 session_id=session.rstrip(b"\0").decode(errors="replace"),
                 mono_ns=mono_ns,
                 seq=seq,
+                exit_only_coins=_coins_of(raw),
             )
     raise StoreError(f"expected a heartbeat in {path}, found other content; restart the sidecar, which makes it anew")
+
+
+def _coins_of(raw: bytes) -> tuple[str, ...]:
+    written = raw[_COINS_OFFSET:].rstrip(b"\0")
+    return _decode_coins(written) if written else ()

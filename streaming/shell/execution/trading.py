@@ -137,8 +137,14 @@ class Trading:
             runtime.on_question = self._questions.ask
             feed.on_answer = self._executor.post_answered
             self._agent_watch = AgentWatch(config, venues.info, signing.key.address, apply=runtime.apply, clock=clock)
-            session_id = runtime.state.session.session_id
-            self._heartbeat = Heartbeat(config.root, tag, session_id=session_id, mono_ns=clock.mono_ns())
+            state = runtime.state
+            self._heartbeat = Heartbeat(
+                config.root,
+                tag,
+                session_id=state.session.session_id,
+                mono_ns=clock.mono_ns(),
+                exit_only_coins=tuple(coin for coin, market in state.markets.items() if market.is_exit_only),
+            )
             self._stay_warm(config, metrics, is_mainnet=venues.venue.name == "mainnet")
             runtime.on_turn = self._turn_ended
 

@@ -59,6 +59,11 @@ class Exposure(msgspec.Struct, frozen=True, kw_only=True):
         return not self.positions and not self.orders
 
     @property
+    def texts(self) -> tuple[str, ...]:
+        """Positions for people."""
+        return tuple(f"{position.coin} {position.sz}" for position in self.positions)
+
+    @property
     def coins(self) -> frozenset[str]:
         """Every market of it."""
         return frozenset([position.coin for position in self.positions] + [order.coin for order in self.orders])
@@ -68,6 +73,31 @@ class _Market(msgspec.Struct, frozen=True):
     asset_id: int
     sz_decimals: int
     mark_px: Decimal
+
+
+async def read_exposure(
+    info: InfoClient, account: str, dexes: Sequence[str], exit_only_coins: tuple[str, ...]
+) -> Exposure:
+    """Ask the venue what an account has open that is to be closed.
+
+    Args:
+        info: Reads the venue.
+        account: Master address.
+        dexes: Where everything is.
+        exit_only_coins: What is beside that: on another dex nothing else is the sidecar's.
+
+    Raises:
+        VenueError: It did not answer.
+    """
+    positions: list[VenuePosition] = []
+    orders: list[OpenOrder] = []
+    others = {_dex_of(coin) for coin in exit_only_coins} - set(dexes)
+    for dex in (*dexes, *sorted(others)):
+        held = (await info.clearinghouse_state(account, dex, is_essential=True)).positions
+        resting = await info.open_orders(account, dex, is_essential=True)
+        positions += [each for each in held if dex not in others or each.coin in exit_only_coins]
+        orders += [each for each in resting if dex not in others or each.coin in exit_only_coins]
+    return Exposure(positions=tuple(positions), orders=tuple(orders))
 
 
 class Flattener:
@@ -93,7 +123,7 @@ class Flattener:
             signer: An agent of the account, the watchdog's own.
             mark: Its nonces.
             account: Master address.
-            dexes: Where to look.
+            dexes: Where everything is closed.
             clock: Nonces and deadlines.
             slippage_bps_max: Furthest from the mark that a close may be filled.
         """
@@ -109,14 +139,9 @@ class Flattener:
         raise_floor(self._nonces, mark.floor)
         self._dex_indexes: dict[str, int] = {}
 
-    async def read(self) -> Exposure:
-        """Ask the venue what is open; raises `VenueError`."""
-        positions: list[VenuePosition] = []
-        orders: list[OpenOrder] = []
-        for dex in self._dexes:
-            positions += (await self._info.clearinghouse_state(self._account, dex, is_essential=True)).positions
-            orders += await self._info.open_orders(self._account, dex, is_essential=True)
-        return Exposure(positions=tuple(positions), orders=tuple(orders))
+    async def read(self, exit_only_coins: tuple[str, ...] = ()) -> Exposure:
+        """Ask the venue what is open; see `read_exposure`."""
+        return await read_exposure(self._info, self._account, self._dexes, exit_only_coins)
 
     async def reduce(self, exposure: Exposure, attempt: int) -> tuple[str, ...]:
         """Cancel and close once; returns what the venue said, a text an order.
@@ -150,7 +175,7 @@ class Flattener:
 
     async def _markets(self, coins: Iterable[str]) -> dict[str, _Market]:
         found: dict[str, _Market] = {}
-        for dex in sorted({coin.rpartition(":")[0] for coin in coins}):
+        for dex in sorted({_dex_of(coin) for coin in coins}):
             offset = await self._asset_offset(dex)
             meta, ctxs = await self._info.meta_and_asset_ctxs(dex)
             for index, (market, ctx) in enumerate(zip(meta.universe, ctxs, strict=True)):
@@ -184,6 +209,10 @@ class Flattener:
             raise NotSent("expected a clock near the last nonce, found it a day behind; set this machine's clock")
         self._mark.renew(nonce)
         return nonce
+
+
+def _dex_of(coin: str) -> str:
+    return coin.rpartition(":")[0]
 
 
 def _closing(position: VenuePosition, market: _Market, slippage_bps: Decimal, cloid: str) -> OrderItem:

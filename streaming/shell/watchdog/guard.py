@@ -114,7 +114,7 @@ class Guard:
         return verdict
 
     async def _act(self, rounds: _Rounds) -> None:
-        exposure = await self._flattener.read()
+        exposure = await self._flattener.read(() if self._beat is None else self._beat.exit_only_coins)
         if exposure.is_flat:
             rounds.flat_count += 1
             if rounds.flat_count >= FLAT_READ_COUNT:
@@ -139,7 +139,7 @@ class Guard:
                 ts_ns=self._clock.ts_ns(),
                 heartbeat=self.verdict or Verdict.ABSENT,
                 age_ms=None if age_ns is None else age_ns // NS_PER_MS,
-                positions=() if exposure is None else tuple(f"{p.coin} {p.sz}" for p in exposure.positions),
+                positions=() if exposure is None else exposure.texts,
                 open_order_count=0 if exposure is None else len(exposure.orders),
                 detail=detail[:_DETAIL_LENGTH_MAX],
             )

@@ -33,7 +33,7 @@ from streaming.shell.info.venues import venue_named
 from streaming.shell.keys.agent_key import key_facts, load_agent_key
 from streaming.shell.process.fault_note import FaultNote
 from streaming.shell.process.lock import InstanceLock, LeaseKind, holder_of, tag_of
-from streaming.shell.watchdog.flatten import Flattener
+from streaming.shell.watchdog.flatten import Flattener, read_exposure
 from streaming.shell.watchdog.guard import Guard, Line
 from streaming.shell.watchdog.watch import LOOK_MS, STALE_S_MIN, Verdict, Watch
 
@@ -114,11 +114,8 @@ async def look_once(config: Config, options: Options, say: Callable[[Line], None
     async with aiohttp.ClientSession() as http:
         info = InfoClient(_base_url(config), session=http, clock=clock)
         await _refuse_unapproved(info, signer, config)
-        positions = [
-            f"{position.coin} {position.sz}"
-            for dex in config.dexes
-            for position in (await info.clearinghouse_state(config.account, dex, is_essential=True)).positions
-        ]
+        coins = () if beat is None else beat.exit_only_coins
+        exposure = await read_exposure(info, config.account, config.dexes, coins)
     age_ns = None if beat is None else watch.age_ns(beat, now_mono_ns)
     running = holder_of(config.root, config.venue, config.account, LeaseKind.WATCHDOG)
     say(
@@ -127,7 +124,8 @@ async def look_once(config: Config, options: Options, say: Callable[[Line], None
             ts_ns=clock.ts_ns(),
             heartbeat=verdict,
             age_ms=None if age_ns is None else age_ns // NS_PER_MS,
-            positions=tuple(positions),
+            positions=exposure.texts,
+            open_order_count=len(exposure.orders),
             detail=f"agent {signer.address}; " + (f"watchdog pid {running}" if running else "no watchdog runs"),
         )
     )
