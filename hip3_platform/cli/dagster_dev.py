@@ -1,5 +1,7 @@
 """How `dagster dev` is started here: its home, its words, its port."""
 
+import fcntl
+import os
 import shutil
 import socket
 import sys
@@ -8,6 +10,7 @@ from pathlib import Path
 
 SETTINGS = "dagster.yaml"
 ASIDE = "aside-"
+LOCK = "in-use.lock"
 
 
 def dagster_words(root: Path, port: int) -> tuple[str, ...]:
@@ -25,6 +28,26 @@ def is_occupied(port: int) -> bool:
         except OSError:
             return True
     return False
+
+
+def hold_dagster_home(home: Path) -> int | None:
+    """Keep others away from a Dagster home, which is made if missing, until the file returned is closed.
+
+    The hold goes on over an exec and not to children. Two Dagsters over one home would each judge every day that
+    closes and hand back every rotation.
+
+    Returns:
+        Descriptor of the lock file; None if somebody else holds it.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    fd = os.open(home / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        return None
+    os.set_inheritable(fd, True)
+    return fd
 
 
 def prepare_dagster_home(root: Path, home: Path, warehouse: Path) -> Path | None:
@@ -50,4 +73,4 @@ def prepare_dagster_home(root: Path, home: Path, warehouse: Path) -> Path | None
 
 def _is_memory(entry: Path) -> bool:
     # A folder with settings is a home of its own, of another venue (`hip3 platform`).
-    return entry.name != SETTINGS and not entry.name.startswith(ASIDE) and not (entry / SETTINGS).exists()
+    return entry.name not in {SETTINGS, LOCK} and not entry.name.startswith(ASIDE) and not (entry / SETTINGS).exists()

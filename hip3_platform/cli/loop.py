@@ -17,7 +17,7 @@ import httpx
 from hip3_platform.cli.account import Hip3, sim_account
 from hip3_platform.cli.audit import Audit, VenueAccount, audit, sealed_books
 from hip3_platform.cli.children import Child, Children
-from hip3_platform.cli.dagster_dev import dagster_words, is_occupied, prepare_dagster_home
+from hip3_platform.cli.dagster_dev import dagster_words, hold_dagster_home, is_occupied, prepare_dagster_home
 from hip3_platform.cli.findings import Findings, history_window, newest_rotation, ranking_lines
 from hip3_platform.cli.plan import Plan, StageFailed
 from hip3_platform.cli.report import report_json
@@ -73,7 +73,12 @@ class Loop:
         if trouble := _unwritable(self.plan.warehouse, children.logs, self.plan.dagster_home):
             _say(trouble)
             return EXIT_STORE
+        home = self.plan.dagster_home
         with ExitStack() as files:
+            if (held := hold_dagster_home(home)) is None:
+                _say(f"{home} is in use by another Dagster: end that one, or choose another home with --dagster-home")
+                return EXIT_OCCUPIED
+            files.callback(os.close, held)
             code, left = self._run(children, files)
         if left:
             _say(f"processes left: {left}")

@@ -42,14 +42,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Become Dagster; 6 when the port is occupied.
+    """Become Dagster; 6 when the port or the Dagster home is occupied.
 
     Raises:
         ConfigError: The venue is unknown, or venue or account is not the running sidecar's.
     """
     import msgspec
 
-    from hip3_platform.cli.dagster_dev import dagster_words, is_occupied, prepare_dagster_home
+    from hip3_platform.cli.dagster_dev import dagster_words, hold_dagster_home, is_occupied, prepare_dagster_home
     from hip3_platform.cli.plan import checkout_root, child_environment
 
     root = checkout_root(args.root or Path.cwd())
@@ -58,6 +58,9 @@ def run(args: argparse.Namespace) -> int:
     home = (args.dagster_home or root / "dagster_home" / place.venue).resolve()
     if is_occupied(args.dagster_port):
         _say(f"port {args.dagster_port} is occupied: end what listens there, or choose another with --dagster-port")
+        return EXIT_OCCUPIED
+    if hold_dagster_home(home) is None:
+        _say(f"{home} is in use by another Dagster: end that one, or choose another home with --dagster-home")
         return EXIT_OCCUPIED
     if aside := prepare_dagster_home(root, home, warehouse):
         _say(f"the warehouse is new: Dagster's memory of an older one was put aside in {aside}")

@@ -128,7 +128,7 @@ def held_text(status: StatusView) -> str:
     """Return what keeps a sidecar from trading until an operator acts, and what to do; empty if nothing does."""
     if status.stop_reason is not None:
         return (
-            f"stopped ({status.stop_reason}): positions are closed, nothing new is entered; "
+            f"stopped ({status.stop_reason}): what is open is being closed, nothing new is entered; "
             '`hip3 reset --reason "…"`, then `hip3 arm` let it go on; Ctrl-C ends everything'
         )
     if not status.is_armed:

@@ -1,5 +1,6 @@
 """`hip3 platform` beside nothing and beside a sidecar: whose days it judges, and that it ends when it is told to."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from ports import free_ports
 from trading_process import until
 
 from hip3_platform.analytics.rotating.archive import newest
+from hip3_platform.cli.dagster_dev import hold_dagster_home
 from hip3_platform.cli.platform import Place, place_of
 from hip3_platform.resources.sidecar import SidecarResource
 from hip3_platform.sensors.requests import DAILY_JOB
@@ -76,6 +78,22 @@ def test_platform_says_which_port_is_occupied(tmp_path: Path) -> None:
     assert (ended.returncode, "--dagster-port" in ended.stderr) == (6, True)
 
 
+def test_platform_keeps_off_a_dagster_home_in_use(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    held = hold_dagster_home(home)
+    assert held is not None
+    (home / "history").mkdir()
+    place = ("--warehouse", str(tmp_path / "w"), "--dagster-home", str(home), "--venue", "sim")
+    port = str(free_ports(1)[0])
+    ended = hip3("platform", "--root", str(ROOT), *place, "--dagster-port", port)
+    assert (ended.returncode, f"{home} is in use" in ended.stderr) == (6, True)
+    assert (home / "history").is_dir(), "what the other one remembers is not put aside"
+    os.close(held)
+    again = hold_dagster_home(home)
+    assert again is not None, "free as soon as its holder ended"
+    os.close(again)
+
+
 @pytest.mark.timeout(300)
 def test_platform_judges_a_day_and_ends_as_a_background_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home, warehouse, scenario = tmp_path / "home", tmp_path / "w", tmp_path / "one.toml"
@@ -88,6 +106,7 @@ def test_platform_judges_a_day_and_ends_as_a_background_job(tmp_path: Path, monk
     try:
         with running(*words, prefix=AS_A_BACKGROUND_JOB) as platform:
             assert (platform.said["venue"], platform.said["account"]) == ("sim", ACCOUNT)
+            assert hold_dagster_home(home) is None, "it is Dagster's own now"
             monkeypatch.setenv("DAGSTER_HOME", str(home))
             with dg.DagsterInstance.get() as instance:
                 green = dg.RunsFilter(job_name=DAILY_JOB, statuses=[dg.DagsterRunStatus.SUCCESS])

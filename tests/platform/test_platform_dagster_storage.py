@@ -113,3 +113,16 @@ def test_events_after_a_wipe_are_in_new_files(tmp_path: Path) -> None:
         second = a_run(instance)
     assert events_of(plain, tmp_path, first) == []
     assert events_of(plain, tmp_path, second)[-1] == "DagsterEventType.RUN_SUCCESS"
+
+
+def test_table_is_looked_for_until_it_is_there_and_again_after_a_wipe(tmp_path: Path) -> None:
+    with kept(tmp_path) as instance:
+        storage = instance.event_log_storage
+        assert isinstance(storage, KeptEventLog)
+        assert storage.has_table("asset_keys")
+        assert not storage.has_table("made_later")
+        with storage.index_connection() as connection:
+            connection.exec_driver_sql("create table made_later (at integer)")
+        assert storage.has_table("made_later")
+        instance.wipe()
+        assert not storage.has_table("made_later")

@@ -158,7 +158,7 @@ def test_draw_showcase_has_one_market_of_every_label_named_after_it() -> None:
     assert {m.coin for m in drawn} == {"xyz:" + label.value.replace("_", "-").upper() for label in Label}
 
 
-@pytest.mark.parametrize("name", ["demo", "drill", "universe", "showcase"])
+@pytest.mark.parametrize("name", ["demo", "drill", "one", "universe", "showcase"])
 def test_load_scenario_built_in_is_found_by_its_name(name: str) -> None:
     scenario = load_scenario(name, seed=3)
     assert scenario.name == name

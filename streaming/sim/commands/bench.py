@@ -63,9 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pause-ms", type=float, default=1.0, help="quiet time before each tick (1)")
     parser.add_argument("--rounds", type=int, help="passes of replay (5), rounds of analytics (3)")
     parser.add_argument("--seed", type=int, default=7, help="the markets of replay and platform follow from it (7)")
-    parser.add_argument(
-        "--scenario", default="demo", help="the markets of replay and platform: a name or a TOML file (demo)"
-    )
+    parser.add_argument("--scenario", help="the markets of replay (demo) and platform (one): a name or a TOML file")
     parser.add_argument("--peers", type=Path, default=Path(".cache/peers"), help="environments that `make peers` built")
     parser.add_argument("--no-peers", action="store_true", help="leave the official SDK out")
 
@@ -110,7 +108,7 @@ def _measured(args: argparse.Namespace) -> dict[str, Any]:
 
             rounds = int(_within("--rounds", args.rounds or 5, 1, 1_000))
             return bench_replay(
-                seed=args.seed, scenario_name=args.scenario, count=int(count), rounds=rounds, tell=_tell
+                seed=args.seed, scenario_name=args.scenario or "demo", count=int(count), rounds=rounds, tell=_tell
             )
         case "ingest":
             from streaming.sim.bench.ingest import bench_ingest

@@ -44,7 +44,7 @@ def _add_serve_arguments(parser: argparse.ArgumentParser, *, is_default: bool) -
         "--scenario",
         metavar="NAME|FILE",
         default=default(None),
-        help=f"demo, drill, universe, showcase, or a .toml file (docs/scenario.example.toml) ({SCENARIO})",
+        help=f"demo, drill, one, universe, showcase, or a .toml file (docs/scenario.example.toml) ({SCENARIO})",
     )
     parser.add_argument(
         "--replay", metavar="DIR", default=default(None), help="play a recorded session instead: its journal folder"

@@ -1,4 +1,4 @@
-"""The scenarios `demo` and `drill`: a dex `xyz` with the facts of the real one, and two markets of the validator dex.
+"""The scenarios `demo`, `drill` and `one`: a dex `xyz` with the facts of the real one, two validator markets.
 
 Rule 1: names, order, size decimals, leverage, margin and growth modes are those of the real dex `xyz` (2026-07), so an
 asset id here is the asset id there. Size decimals of indices 6 to 13 and leverage of 8 to 13 are inferred.
@@ -137,3 +137,10 @@ def _drilled(character: Character) -> Character:
 
 
 DRILL = replace(DEMO, name="drill", characters={coin: _drilled(item) for coin, item in _CHARACTERS.items()})
+
+ONE = Scenario(
+    name="one",
+    universe=Universe(dexes=DEMO.universe.dexes, markets=(DEMO.universe.by_coin["xyz:NVDA"],)),
+    characters={"xyz:NVDA": _CHARACTERS["xyz:NVDA"]},
+)
+"""One market of the demo, where days are needed and hardly anything in them."""

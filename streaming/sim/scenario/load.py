@@ -3,20 +3,20 @@
 from pathlib import Path
 
 from streaming.core.errors import ConfigError
-from streaming.sim.scenario.demo import DEMO, DRILL
+from streaming.sim.scenario.demo import DEMO, DRILL, ONE
 from streaming.sim.scenario.draw import SHOWCASE_NAME, UNIVERSE_NAME, draw_showcase, draw_universe
 from streaming.sim.scenario.files import SUFFIX, read_scenario
 from streaming.sim.scenario.scenario import Scenario
 
-_FIXED = {scenario.name: scenario for scenario in (DEMO, DRILL)}
-NAMES = (DEMO.name, DRILL.name, UNIVERSE_NAME, SHOWCASE_NAME)
+_FIXED = {scenario.name: scenario for scenario in (DEMO, DRILL, ONE)}
+NAMES = (DEMO.name, DRILL.name, ONE.name, UNIVERSE_NAME, SHOWCASE_NAME)
 
 
 def load_scenario(name_or_path: str, *, seed: int) -> Scenario:
     """Return a built-in scenario by name, or read a file: whatever has a folder in it or ends in `.toml`.
 
     Args:
-        name_or_path: `demo`, `drill`, `universe`, `showcase`, or the path of a TOML file.
+        name_or_path: `demo`, `drill`, `one`, `universe`, `showcase`, or the path of a TOML file.
         seed: Drawn universes follow from it.
 
     Raises:
