@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+from streaming.core.errors import StoreError
+
 SETTINGS = "dagster.yaml"
 ASIDE = "aside-"
 LOCK = "in-use.lock"
@@ -38,9 +40,17 @@ def hold_dagster_home(home: Path) -> int | None:
 
     Returns:
         Descriptor of the lock file; None if somebody else holds it.
+
+    Raises:
+        StoreError: The home can not be written.
     """
-    home.mkdir(parents=True, exist_ok=True)
-    fd = os.open(home / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        fd = os.open(home / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise StoreError(
+            f"expected a writable Dagster home, found {home}: {error.strerror}; choose another with --dagster-home"
+        ) from error
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -94,6 +94,14 @@ def test_platform_keeps_off_a_dagster_home_in_use(tmp_path: Path) -> None:
     os.close(again)
 
 
+def test_platform_names_a_dagster_home_that_can_not_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    place = ("--warehouse", str(tmp_path / "w"), "--dagster-home", str(tmp_path / "file" / "home"), "--venue", "sim")
+    ended = hip3("platform", "--root", str(ROOT), *place, "--dagster-port", str(free_ports(1)[0]))
+    assert (ended.returncode, "choose another with --dagster-home" in ended.stderr) == (4, True), ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 @pytest.mark.timeout(300)
 def test_platform_judges_a_day_and_ends_as_a_background_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home, warehouse, scenario = tmp_path / "home", tmp_path / "w", tmp_path / "one.toml"
@@ -116,5 +124,8 @@ def test_platform_judges_a_day_and_ends_as_a_background_job(tmp_path: Path, monk
             assert (found.as_of_day, found.account) == (DAY, ACCOUNT)
             platform.end(signal.SIGTERM, timeout_s=40)
         until(lambda: not processes_of(home), 20, "until nothing is left")
+        held = hold_dagster_home(home)
+        assert held is not None, "and nobody's after its end"
+        os.close(held)
     finally:
         killed(processes_of(home))

@@ -250,6 +250,17 @@ def test_heartbeat_of_an_older_build_is_a_living_sidecar(tmp_path: Path) -> None
     assert (beat.state, beat.exit_only_coins) == (BeatState.RUNNING, ())
 
 
+def test_heartbeat_names_that_are_half_written_are_no_beat(tmp_path: Path) -> None:
+    (tmp_path / "control").mkdir()
+    Heartbeat(tmp_path, TAG, session_id="s", mono_ns=10**9, exit_only_coins=("xyz:NVDA",)).close()
+    path = heartbeat_path(tmp_path, TAG)
+    raw = bytearray(path.read_bytes())
+    raw[260:262] = bytes(2)
+    path.write_bytes(raw)
+    with pytest.raises(StoreError, match="restart the sidecar"):
+        read_heartbeat(tmp_path, TAG)
+
+
 def test_heartbeat_torn_stamp_is_no_beat(tmp_path: Path) -> None:
     beating(tmp_path).close()
     path = heartbeat_path(tmp_path, TAG)

@@ -4,7 +4,8 @@ Why this module exists: a process may be alive and its loop stuck, so it is the 
 one store into mapped memory: no system call, nothing that a full or slow disk could hold up.
 
 Rule 1: stamps are CLOCK_BOOTTIME and hold for one boot only, so the boot's id stands beside them.
-Rule 2: what is read while it is written is seen as such: the stamp stands twice, the second time inverted.
+Rule 2: what is read while it is written is seen as such: the stamp stands twice, the second time inverted; names that
+are not whole are no beat.
 Rule 3: an orderly end with a flat account says so; a file that just stops beating belongs to a process that died, hangs
 or left a position, and the watchdog takes over.
 Rule 4: markets that are watched only to be left stand in the file: the watchdog's own configuration may name their dex
@@ -142,7 +143,8 @@ def read_heartbeat(root: Path, tag: str) -> Beat | None:
         if len(raw) < _COINS_OFFSET or raw[: len(_MAGIC)] != _MAGIC:
             break
         mono_ns, seq, inverted = _BEAT.unpack_from(raw, _BEAT_OFFSET)
-        if mono_ns ^ _U64_MAX == inverted:
+        coins = _coins_of(raw)
+        if mono_ns ^ _U64_MAX == inverted and coins is not None:
             _, boot, state, pid, session = _HEAD.unpack_from(raw)
             return Beat(
                 boot_id=str(UUID(bytes=boot)),
@@ -151,11 +153,15 @@ def read_heartbeat(root: Path, tag: str) -> Beat | None:
                 session_id=session.rstrip(b"\0").decode(errors="replace"),
                 mono_ns=mono_ns,
                 seq=seq,
-                exit_only_coins=_coins_of(raw),
+                exit_only_coins=coins,
             )
     raise StoreError(f"expected a heartbeat in {path}, found other content; restart the sidecar, which makes it anew")
 
 
-def _coins_of(raw: bytes) -> tuple[str, ...]:
+def _coins_of(raw: bytes) -> tuple[str, ...] | None:
+    """Return the markets that a file names; None while they are being written, or if it is something else."""
     written = raw[_COINS_OFFSET:].rstrip(b"\0")
-    return _decode_coins(written) if written else ()
+    try:
+        return _decode_coins(written) if written else ()
+    except msgspec.DecodeError:
+        return None
