@@ -11,7 +11,7 @@ from trading_builders import OTHER, Desk, a_desk, fill_nothing, refuse, statuses
 from streaming.core.events import SpecsReceived
 from streaming.core.market import Side
 from streaming.core.trading.effects import LivePositionChanged, TradeClosed
-from streaming.core.trading.model import OrderStatus
+from streaming.core.trading.model import ActionStatus, OrderStatus
 from streaming.core.trading.refusal import RefusalCode
 
 D = Decimal
@@ -293,3 +293,18 @@ def test_f114_an_entry_whose_last_fills_never_come_does_not_keep_what_came_from_
     (leaving,) = desk.actions
     assert leaving.orders[0].is_reduce_only
     assert leaving.orders[0].sz == desk.position().sz
+
+
+def test_f23_an_exit_that_the_venue_refuses_with_its_batch_holds_back_no_other_market() -> None:
+    """The latch closes both in one action; one of the two is what the venue refuses, whoever stands beside it."""
+    desk = a_desk(COIN, OTHER)
+    desk.enter(COIN)
+    desk.enter(OTHER)
+    desk.stop()
+    action = desk.take_action()
+    assert {ticket.coin for ticket in action.orders} == {COIN, OTHER}
+    error = ActionStatus(kind="error", code=RefusalCode.TICK, text="tick")
+    desk.feed(desk.sent(action), desk.answered(action, statuses=(error,)))
+    desk.run(1_000)
+    found = [[ticket.coin for ticket in each.orders] for each in desk.actions]
+    assert sorted(found) == sorted([[COIN], [OTHER]]), "each is tried again by itself"

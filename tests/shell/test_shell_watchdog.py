@@ -10,6 +10,7 @@ from contextlib import suppress
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -467,6 +468,52 @@ def test_watchdog_closes_what_the_sidecar_was_leaving_on_a_dex_that_is_configure
         assert sim.held() == {TSLA: Decimal("-0.3")}
         assert await sim.resting() == [], "the only one rested in the market that was left"
         assert bench.events()[-1] == "flat"
+
+    with_sim(test)
+
+
+def test_watchdog_dex_that_does_not_answer_holds_back_no_other(tmp_path: Path) -> None:
+    async def test(sim: Sim) -> None:
+        await sim.open_positions()
+        clock = HandClock()
+        with NonceMark(tmp_path, sim.watchdog.address, program="watchdog", clock=clock) as mark:
+            bench = Bench(tmp_path, flattener(sim, mark, clock, dexes=("nowhere", "xyz")), clock=clock)
+            bench.start_sidecar()
+            await bench.run(STALE_S + 30)
+        assert (sim.held(), await sim.resting()) == ({}, [])
+        assert "flat" not in bench.events(), "nobody knows what is open on the dex that did not answer"
+        failed = [line.detail for line in bench.lines if line.event == "venue_failed"]
+        assert failed
+        assert all("dex 'nowhere'" in text for text in failed)
+        assert bench.events().count("reduced") == 1, "nothing is left where somebody answers"
+
+    with_sim(test)
+
+
+class RefusesBatch:
+    """The way to the venue, which answers any batch with a close of NVDA with one error."""
+
+    def __init__(self, real: ExchangeClient) -> None:
+        self.real = real
+
+    async def post(self, body: bytes, *, item_count: int) -> Any:  # noqa: ANN401 - as the real one
+        if b'"type":"order"' in body and f'"a":{NVDA_ASSET}'.encode() in body:
+            return SimpleNamespace(status=200, body=b'{"status":"err","response":"Trading is halted."}')
+        return await self.real.post(body, item_count=item_count)
+
+
+def test_watchdog_market_that_can_not_be_closed_holds_back_no_other(tmp_path: Path) -> None:
+    """F-23: one error answers a whole batch, so two closes in one action would both fail for ever."""
+
+    async def test(sim: Sim) -> None:
+        await sim.open_positions()
+        clock = HandClock()
+        with NonceMark(tmp_path, sim.watchdog.address, program="watchdog", clock=clock) as mark:
+            hand = flattener(sim, mark, clock)
+            hand._exchange = RefusesBatch(hand._exchange)  # type: ignore[assignment]  # as much of it as is used
+            said = await hand.reduce(await hand.read(), 0)
+        assert sim.held() == {NVDA: Decimal("0.5")}
+        assert any("Trading is halted" in text for text in said)
 
     with_sim(test)
 

@@ -8,14 +8,17 @@ Rule 1: every order is reduce-only and IOC; nothing here can open or turn a posi
 Rule 2: the limit is the mark price and a slippage that doubles with every attempt up to its bound; an IOC takes the
 touch first, the limit is the worst that is accepted. The book is no reference: it may be empty or somebody's trap.
 Rule 3: nothing is sent twice; every round signs anew what the venue says is left.
+Rule 4: a market or a dex that can not be closed holds back no other one: every close is an action of its own, since one
+error answers a whole batch (F-23), and a dex that does not answer is left out of the round.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from decimal import Decimal
+from typing import TypeVar
 
 import msgspec
 
-from streaming.core.errors import NotSent
+from streaming.core.errors import NotSent, VenueError
 from streaming.core.market import Side
 from streaming.core.rounding import floor_sz, round_px_toward_safe
 from streaming.core.trading.cloids import watchdog_cloid
@@ -46,17 +49,21 @@ EXPIRY_MS = 10_000
 _ASSET_ID_BASE = 100_000
 _UNIVERSE_COUNT_MAX = 10_000
 
+T = TypeVar("T")
+
 
 class Exposure(msgspec.Struct, frozen=True, kw_only=True):
     """What the venue says is open."""
 
     positions: tuple[VenuePosition, ...]
     orders: tuple[OpenOrder, ...]
+    failures: tuple[str, ...] = ()
+    """Dexes that did not answer, with why: what is open there is not known."""
 
     @property
     def is_flat(self) -> bool:
-        """Whether nothing is left to do."""
-        return not self.positions and not self.orders
+        """Whether nothing is left to do; nobody knows while a dex does not answer."""
+        return not self.coins and not self.failures
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -87,17 +94,35 @@ async def read_exposure(
         exit_only_coins: What is beside that: on another dex nothing else is the sidecar's.
 
     Raises:
-        VenueError: It did not answer.
+        VenueError: No dex answered.
     """
+    others = {_dex_of(coin) for coin in exit_only_coins} - set(dexes)
+    found, failures = await _of_each((*dexes, *sorted(others)), lambda dex: _open_on(info, account, dex))
     positions: list[VenuePosition] = []
     orders: list[OpenOrder] = []
-    others = {_dex_of(coin) for coin in exit_only_coins} - set(dexes)
-    for dex in (*dexes, *sorted(others)):
-        held = (await info.clearinghouse_state(account, dex, is_essential=True)).positions
-        resting = await info.open_orders(account, dex, is_essential=True)
+    for dex, (held, resting) in found.items():
         positions += [each for each in held if dex not in others or each.coin in exit_only_coins]
         orders += [each for each in resting if dex not in others or each.coin in exit_only_coins]
-    return Exposure(positions=tuple(positions), orders=tuple(orders))
+    return Exposure(positions=tuple(positions), orders=tuple(orders), failures=failures)
+
+
+async def _open_on(info: InfoClient, account: str, dex: str) -> tuple[Sequence[VenuePosition], Sequence[OpenOrder]]:
+    held = (await info.clearinghouse_state(account, dex, is_essential=True)).positions
+    return held, await info.open_orders(account, dex, is_essential=True)
+
+
+async def _of_each(dexes: Iterable[str], ask: Callable[[str], Awaitable[T]]) -> tuple[dict[str, T], tuple[str, ...]]:
+    """Ask about every dex; returns answers and failures, and raises the first of them if nobody answers."""
+    found: dict[str, T] = {}
+    failures: dict[str, VenueError] = {}
+    for dex in dexes:
+        try:
+            found[dex] = await ask(dex)
+        except VenueError as error:
+            failures[dex] = error
+    if failures and not found:
+        raise next(iter(failures.values()))
+    return found, tuple(f"dex {dex[:40]!a}: {error}" for dex, error in failures.items())
 
 
 class Flattener:
@@ -154,33 +179,30 @@ class Flattener:
             VenueError: The venue could not be reached or did not answer; the next round finds out what it did.
             StoreError: The nonce mark could not be kept.
         """
-        markets = await self._markets(exposure.coins)
+        of_dex, failures = await _of_each(sorted({_dex_of(coin) for coin in exposure.coins}), self._markets)
+        markets = {coin: market for found in of_dex.values() for coin, market in found.items()}
         said: list[str] = []
         resting = [order for order in exposure.orders if order.coin in markets][:ITEM_COUNT_MAX]
         if resting:
             cancels = tuple(CancelItem(markets[order.coin].asset_id, order.oid) for order in resting)
             statuses = await self._send(cancel_action(cancels), len(cancels), self._nonce())
             said += [f"cancel {text}" for text in statuses]
-        held = [position for position in exposure.positions if position.coin in markets][:ITEM_COUNT_MAX]
-        if held:
-            nonce = self._nonce()
-            slippage_bps = min(self._slippage_bps_max, SLIPPAGE_BPS_START * 2 ** min(attempt, 10))
-            items = [
-                _closing(position, markets[position.coin], slippage_bps, watchdog_cloid(nonce, index))
-                for index, position in enumerate(held)
-            ]
-            said += await self._send(order_action(tuple(items)), len(items), nonce)
-        unlisted = sorted(exposure.coins - markets.keys())
-        return (*said, *(f"{coin[:40]!a} is not listed: close it by hand" for coin in unlisted))
+        slippage_bps = min(self._slippage_bps_max, SLIPPAGE_BPS_START * 2 ** min(attempt, 10))
+        for position in exposure.positions:
+            if position.coin in markets:
+                nonce = self._nonce()
+                item = _closing(position, markets[position.coin], slippage_bps, watchdog_cloid(nonce, 0))
+                said += await self._send(order_action((item,)), 1, nonce)
+        unlisted = sorted(coin for coin in exposure.coins - markets.keys() if _dex_of(coin) in of_dex)
+        return (*said, *(f"{coin[:40]!a} is not listed: close it by hand" for coin in unlisted), *failures)
 
-    async def _markets(self, coins: Iterable[str]) -> dict[str, _Market]:
+    async def _markets(self, dex: str) -> dict[str, _Market]:
         found: dict[str, _Market] = {}
-        for dex in sorted({_dex_of(coin) for coin in coins}):
-            offset = await self._asset_offset(dex)
-            meta, ctxs = await self._info.meta_and_asset_ctxs(dex)
-            for index, (market, ctx) in enumerate(zip(meta.universe, ctxs, strict=True)):
-                if market.sz_decimals is not None and ctx.mark_px > ZERO:
-                    found[market.name] = _Market(offset + index, market.sz_decimals, ctx.mark_px)
+        offset = await self._asset_offset(dex)
+        meta, ctxs = await self._info.meta_and_asset_ctxs(dex)
+        for index, (market, ctx) in enumerate(zip(meta.universe, ctxs, strict=True)):
+            if market.sz_decimals is not None and ctx.mark_px > ZERO:
+                found[market.name] = _Market(offset + index, market.sz_decimals, ctx.mark_px)
         return found
 
     async def _asset_offset(self, dex: str) -> int:

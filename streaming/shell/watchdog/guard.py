@@ -115,6 +115,8 @@ class Guard:
 
     async def _act(self, rounds: _Rounds) -> None:
         exposure = await self._flattener.read(() if self._beat is None else self._beat.exit_only_coins)
+        if exposure.failures:
+            self._tell("venue_failed", detail="; ".join(exposure.failures))
         if exposure.is_flat:
             rounds.flat_count += 1
             if rounds.flat_count >= FLAT_READ_COUNT:
@@ -122,8 +124,8 @@ class Guard:
                 self._tell("flat")
             return
         rounds.flat_count = 0
-        if self._look() is not Verdict.STALE:
-            return  # it came back while we asked
+        if not exposure.coins or self._look() is not Verdict.STALE:
+            return  # nothing is known to be open where somebody answered, or it came back while we asked
         if not self._note.reason() and not self._note.write(NOTE):
             self._tell("note_not_kept", detail="the next sidecar may start without its stop latch: reset nothing")
         said = await self._flattener.reduce(exposure, rounds.reduce_count)
