@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 from children import ENVIRONMENT, hip3
 from ports import free_ports
@@ -514,6 +515,23 @@ def test_watchdog_market_that_can_not_be_closed_holds_back_no_other(tmp_path: Pa
             said = await hand.reduce(await hand.read(), 0)
         assert sim.held() == {NVDA: Decimal("0.5")}
         assert any("Trading is halted" in text for text in said)
+
+    with_sim(test)
+
+
+def test_watchdog_position_below_one_lot_is_asked_for_as_it_is_and_ends_nothing(tmp_path: Path) -> None:
+    """F-41: the lot of a market may have grown over what is held there; the venue may close it whole, or say no."""
+
+    async def test(sim: Sim) -> None:
+        await sim.open_positions()
+        clock = HandClock()
+        with NonceMark(tmp_path, sim.watchdog.address, program="watchdog", clock=clock) as mark:
+            hand = flattener(sim, mark, clock)
+            seen = await hand.read()
+            tiny = msgspec.structs.replace(seen.positions[0], sz=Decimal("0.00005"))
+            said = await hand.reduce(msgspec.structs.replace(seen, positions=(tiny, *seen.positions[1:])), 0)
+        assert len(said) == 3, said
+        assert TSLA not in sim.held()
 
     with_sim(test)
 

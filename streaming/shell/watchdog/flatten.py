@@ -243,8 +243,9 @@ def _closing(position: VenuePosition, market: _Market, slippage_bps: Decimal, cl
     return order_item(
         asset_id=market.asset_id,
         side=side,
-        px=round_px_toward_safe(side, market.mark_px * factor / BPS, market.sz_decimals),
-        sz=floor_sz(abs(position.sz), market.sz_decimals),
+        px=round_px_toward_safe(side, market.mark_px * factor / BPS, market.sz_decimals) or market.mark_px,
+        # What is left below the lot of a changed spec goes as it is: the venue may close it whole (F-41).
+        sz=floor_sz(abs(position.sz), market.sz_decimals) or abs(position.sz),
         is_reduce_only=True,
         tif=Tif.IOC,
         cloid=cloid,
