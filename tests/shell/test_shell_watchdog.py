@@ -598,6 +598,10 @@ def test_watchdog_once_checks_everything_and_sends_nothing(tmp_path: Path) -> No
         assert (alive.returncode, said["event"], said["heartbeat"]) == (0, "looked", "fresh"), alive.stderr
         assert said["positions"] == [f"{NVDA} 0.5", f"{TSLA} -0.3"]
         assert said["open_order_count"] == 1
+        (tmp_path / "two.toml").write_text('dexes = ["xyz", "nowhere"]')
+        unknown = await asyncio.to_thread(hip3, *words, "--config", str(tmp_path / "two.toml"))
+        assert (unknown.returncode, json.loads(unknown.stdout)["positions"]) == (1, said["positions"]), unknown.stderr
+        assert "dex 'nowhere'" in json.loads(unknown.stdout)["detail"]
         heart.end()
         ended = await asyncio.to_thread(hip3, *words)
         assert (ended.returncode, json.loads(ended.stdout)["heartbeat"]) == (1, "ended")

@@ -96,7 +96,9 @@ async def watch_over(config: Config, options: Options, say: Callable[[Line], Non
 
 
 async def look_once(config: Config, options: Options, say: Callable[[Line], None]) -> int:
-    """Check key, approval, heartbeat and account without sending anything; returns 1 if the sidecar is not there.
+    """Check key, approval, heartbeat and account without sending anything.
+
+    Returns 1 if the sidecar is not there, or if a dex did not answer: what is open there is not known.
 
     Raises:
         ConfigError: See `checked_signer`.
@@ -126,10 +128,16 @@ async def look_once(config: Config, options: Options, say: Callable[[Line], None
             age_ms=None if age_ns is None else age_ns // NS_PER_MS,
             positions=exposure.texts,
             open_order_count=len(exposure.orders),
-            detail=f"agent {signer.address}; " + (f"watchdog pid {running}" if running else "no watchdog runs"),
+            detail="; ".join(
+                (
+                    f"agent {signer.address}",
+                    f"watchdog pid {running}" if running else "no watchdog runs",
+                    *exposure.failures,
+                )
+            ),
         )
     )
-    return EXIT_OK if verdict is Verdict.FRESH else EXIT_NO
+    return EXIT_OK if verdict is Verdict.FRESH and not exposure.failures else EXIT_NO
 
 
 @asynccontextmanager
