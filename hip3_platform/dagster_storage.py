@@ -63,7 +63,7 @@ class KeptEventLog(SqliteEventLogStorage):
 
     @override
     def has_table(self, table_name: str) -> bool:
-        """Say whether the index has a table; Dagster asks that 160 times a day's run, of tables that do not go."""
+        """Say whether the index has a table; Dagster asks that 160 times a day's run, of tables that never go."""
         if table_name not in self._tables and super().has_table(table_name):
             self._tables.add(table_name)
         return table_name in self._tables
@@ -72,7 +72,6 @@ class KeptEventLog(SqliteEventLogStorage):
     def wipe(self) -> None:
         """Delete all events; the files go, so nothing may hold them open."""
         self._close_all()
-        self._tables.clear()
         super().wipe()
 
     @override

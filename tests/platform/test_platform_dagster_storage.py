@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 from dagster._core.instance.ref import InstanceRef
+from dagster._core.storage.event_log import SqliteEventLogStorage
 
 from hip3_platform.dagster_storage import OPEN_MAX, KeptEventLog
 
@@ -115,7 +116,7 @@ def test_events_after_a_wipe_are_in_new_files(tmp_path: Path) -> None:
     assert events_of(plain, tmp_path, second)[-1] == "DagsterEventType.RUN_SUCCESS"
 
 
-def test_table_is_looked_for_until_it_is_there_and_again_after_a_wipe(tmp_path: Path) -> None:
+def test_table_is_looked_for_until_it_is_there_and_a_wipe_keeps_it(tmp_path: Path) -> None:
     with kept(tmp_path) as instance:
         storage = instance.event_log_storage
         assert isinstance(storage, KeptEventLog)
@@ -125,4 +126,7 @@ def test_table_is_looked_for_until_it_is_there_and_again_after_a_wipe(tmp_path: 
             connection.exec_driver_sql("create table made_later (at integer)")
         assert storage.has_table("made_later")
         instance.wipe()
-        assert not storage.has_table("made_later")
+        assert storage.has_table("made_later")
+    with plain(tmp_path) as instance:
+        assert isinstance(instance.event_log_storage, SqliteEventLogStorage)
+        assert instance.event_log_storage.has_table("made_later"), "as Dagster's own storage says"
