@@ -10,14 +10,15 @@ Source: hyperliquid-protocol.md, section 4; every vector of `signing_vectors.jso
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 from coincurve import PrivateKey, PublicKey
 from sha3 import keccak_256  # type: ignore[import-untyped]  # safe-pysha3 brings no types
 from typing_extensions import override
 
-_ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+"""Of the curve: how many points it has."""
 _U64_MAX: Final = 2**64 - 1
 
 
@@ -165,7 +166,7 @@ def sign_digest(digest: bytes, key: bytes) -> Signature:
 def recover_address(digest: bytes, signature: Signature) -> str | None:
     """Return the lower-case address that signed `digest`; None when the signature belongs to no key."""
     r, s = signature.r, signature.s
-    if not (0 < r < _ORDER and 0 < s < _ORDER and signature.v in (27, 28)):
+    if not (0 < r < ORDER and 0 < s < ORDER and signature.v in (27, 28)):
         return None
     raw = r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes([signature.v - 27])
     try:
@@ -180,13 +181,32 @@ def address_of_key(key: bytes) -> str:
     return _address_of(PrivateKey(key).public_key)
 
 
+class Presigned(Protocol):
+    """A signature that waits for its digest; see `presigning`."""
+
+    def sign(self, digest: bytes) -> bytes:
+        """Return r, s and the recovery id; works once."""
+
+
+class PresignedStore(Protocol):
+    """Where a signer finds them."""
+
+    def take(self) -> Presigned | None:
+        """Hand one out, for good; None if none is ready."""
+
+
 class Signer:
     """One key on one network, with everything precomputed that an action does not change."""
 
-    __slots__ = ("_agent_prefix", "_key", "address", "is_mainnet")
+    __slots__ = ("_agent_prefix", "_key", "_store", "address", "is_mainnet")
 
-    def __init__(self, key: bytes, *, is_mainnet: bool) -> None:
+    def __init__(self, key: bytes, *, is_mainnet: bool, store: PresignedStore | None = None) -> None:
         """Take the 32 bytes of a private key.
+
+        Args:
+            key: Signs.
+            is_mainnet: Network of L1 actions.
+            store: Presignatures of this key: L1 actions use them up before they sign anew; None signs by RFC 6979 only.
 
         Raises:
             SigningError: For a key that is none.
@@ -196,6 +216,7 @@ class Signer:
         except ValueError:
             raise SigningError("expected a private key: 32 bytes between 1 and the order of the curve") from None
         self._agent_prefix = _agent_prefix(is_mainnet=is_mainnet)
+        self._store = store
         self.is_mainnet = is_mainnet
         self.address: Final = _address_of(self._key.public_key)
         """Lower case."""
@@ -224,6 +245,8 @@ class Signer:
         """
         connection_id = connection_id_of(packed_action, nonce, vault, expires_after)
         digest = keccak(_L1_PREFIX + keccak(self._agent_prefix + connection_id))
+        if self._store is not None and (presigned := self._store.take()) is not None:
+            return presigned.sign(digest)
         return self._key.sign_recoverable(digest, hasher=None)
 
     def sign_user_action(self, action: Mapping[str, object]) -> Signature:

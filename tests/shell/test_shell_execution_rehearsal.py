@@ -55,9 +55,10 @@ def recovered_by_eth_account(request: dict[str, Any], source: str) -> str:
     return address.lower()
 
 
+@pytest.mark.parametrize("is_presigned", [True, False])
 @pytest.mark.parametrize(("is_mainnet", "source"), [(True, "a"), (False, "b")])
-def test_rehearsal_goes_the_whole_way_to_a_signed_post(is_mainnet: bool, source: str) -> None:
-    frame = json.loads(Rehearsal(is_mainnet=is_mainnet).run())
+def test_rehearsal_goes_the_whole_way_to_a_signed_post(is_mainnet: bool, source: str, is_presigned: bool) -> None:
+    frame = json.loads(Rehearsal(is_mainnet=is_mainnet, is_presigned=is_presigned).run())
     request = frame["request"]["payload"]
     (order,) = request["action"]["orders"]
     assert (frame["method"], order["b"], order["p"], order["t"]) == ("post", True, "99.01", {"limit": {"tif": "Ioc"}})
@@ -66,7 +67,7 @@ def test_rehearsal_goes_the_whole_way_to_a_signed_post(is_mainnet: bool, source:
 
 
 def test_rehearsal_finds_the_same_stage_however_often_it_runs() -> None:
-    rehearsal = Rehearsal(is_mainnet=False)
+    rehearsal = Rehearsal(is_mainnet=False, is_presigned=True)
     rehearsal.run()
     before = msgspec.msgpack.decode(encode_snapshot(rehearsal._state))
     for _ in range(200):
@@ -93,7 +94,7 @@ class Stage:
         self.enough = asyncio.Event()
         self.rehearsals = Rehearsals(
             self.desk.state,
-            rehearse or Rehearsal(is_mainnet=False).run,
+            rehearse or Rehearsal(is_mainnet=False, is_presigned=True).run,
             interval_ms=1,
             clock=CLOCK,
             on_done=self.done,

@@ -7,6 +7,7 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, get_args
@@ -78,8 +79,10 @@ from streaming.shell.clock import SystemClock
 from streaming.shell.control.broadcast import QUEUE_MAX, Broadcast
 from streaming.shell.execution.busy_poll import BusyPoll
 from streaming.shell.execution.rehearsal import Rehearsals
+from streaming.shell.execution.trading import rehearsed
 from streaming.shell.feed.connection import Feed
 from streaming.shell.feed.transport import transport_factory
+from streaming.shell.keys.presignatures import Presignatures
 from streaming.shell.process.child import Child, watch_backlog
 from streaming.shell.process.faults import Faults
 from streaming.shell.process.health import Health
@@ -266,12 +269,16 @@ def process_journey(tmp_path: Path) -> CollectorRegistry:
         (tmp_path / "000001.jnl").write_bytes(b"")
         watch_backlog(metrics, tmp_path, now_ts_s=(tmp_path / "000001.jnl").stat().st_mtime + 5, dropped_line_count=2)
         metrics.info.labels("1", "sim", "s1").set(1)
-        rehearsed = asyncio.Event()
+        is_done = asyncio.Event()
         rehearsals = Rehearsals(
-            a_desk().state, metrics.rehearsals.inc, interval_ms=1, clock=SystemClock(), on_done=rehearsed.set
+            a_desk().state,
+            is_done.set,
+            interval_ms=1,
+            clock=SystemClock(),
+            on_done=partial(rehearsed, metrics, Presignatures(b"\x01" * 32, 1)),
         )
         rehearsals.turn_ended(0)
-        await rehearsed.wait()
+        await is_done.wait()
         rehearsals.close()
         clock = FakeClock()
         poll = BusyPoll(a_desk().state, poll_ms=10, clock=clock, on_crowded=metrics.busy_poll_crowded.inc)

@@ -61,6 +61,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """While an entry is possible, the loop does not sleep for so long after a turn; 0 lets it (docs/bench.md)."""
     rehearsal_interval_ms: Annotated[int, msgspec.Meta(ge=0, le=1_000)] = 1
     """While an entry is possible and no frame comes, the order path is run dry this often; 0 never (docs/bench.md)."""
+    presignature_count: Annotated[int, msgspec.Meta(ge=0, le=64)] = 8
+    """So many signatures are begun ahead in those pauses; 0 makes each when it is needed: RFC 6979 (docs/keys.md)."""
     journal_segment_bytes_max: Annotated[int, msgspec.Meta(ge=65_536, le=4_294_967_296)] = 67_108_864
     """A journal segment is closed at this size; tables appear after that."""
     journal_segment_age_s_max: Annotated[int, msgspec.Meta(ge=1, le=3_600)] = 60

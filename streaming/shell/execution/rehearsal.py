@@ -13,6 +13,7 @@ Rule 3: it runs only while a real entry is possible; a session that observes or 
 
 import asyncio
 import contextlib
+import copy
 import ctypes
 import os
 import struct
@@ -44,6 +45,7 @@ from streaming.core.trigger import set_threshold
 from streaming.core.units import NS_PER_MS, NS_PER_S, ONE
 from streaming.hyperliquid.actions import post_frame
 from streaming.hyperliquid.decode import decode_frame
+from streaming.hyperliquid.presigning import Presignature
 from streaming.hyperliquid.signing import Signer
 from streaming.shell.clock import Clock
 from streaming.shell.execution.wire_action import signed_action
@@ -53,7 +55,7 @@ IDLE_NS: Final = NS_PER_MS // 4
 """So long nothing came: a block's frames come closer together, the next block later."""
 
 _KEY: Final = b"\x01" * 32
-"""Signs what nobody receives; the address is well known and holds nothing."""
+"""Signs what nobody receives; the address is well known and holds nothing, so its k may be used again and again."""
 _COIN: Final = "rehearsal:BTC"
 _MONO_NS: Final = 3_600 * NS_PER_S
 _TS_NS: Final = 1_790_000_000 * NS_PER_S
@@ -68,10 +70,10 @@ _FRAME: Final = (
 class Rehearsal:
     """A stage on which one order is decided and signed again and again."""
 
-    def __init__(self, *, is_mainnet: bool) -> None:
-        """Set the stage."""
+    def __init__(self, *, is_mainnet: bool, is_presigned: bool) -> None:
+        """Set the stage; `is_presigned` says whether the session's own actions are."""
         self._state = _stage()
-        self._signer = Signer(_KEY, is_mainnet=is_mainnet)
+        self._signer = Signer(_KEY, is_mainnet=is_mainnet, store=_Endless() if is_presigned else None)
         self._buffer = bytearray()
 
     def run(self) -> bytes:
@@ -88,6 +90,17 @@ class Rehearsal:
         if type(action) is not ActionDecided:
             raise InvariantViolation("I-02", outputs=len(outputs))
         return post_frame(action.action_id, signed_action(self._signer, action))
+
+
+class _Endless:
+    """Presignatures of the stage's key, which is public: copies of one."""
+
+    def __init__(self) -> None:
+        self._presignature = Presignature(_KEY, _KEY)
+
+    def take(self) -> Presignature:
+        """Hand out a copy."""
+        return copy.copy(self._presignature)
 
 
 class Rehearsals:

@@ -7,6 +7,7 @@ Rule 2: what may add risk is looked at once more right before it is signed, in t
 import asyncio
 from collections.abc import Coroutine
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from streaming.shell.feed.connection import Feed
 from streaming.shell.info.rest import InfoClient
 from streaming.shell.info.venues import Venue
 from streaming.shell.keys.agent_key import AgentKey, load_agent_key
+from streaming.shell.keys.presignatures import Presignatures
 from streaming.shell.process.faults import Faults
 from streaming.shell.runtime import Runtime
 from streaming.shell.telemetry.logs import get_logger
@@ -70,6 +72,13 @@ def signing_of(config: Config, key: AgentKey | None, clock: Clock) -> Signing | 
     if key is None:
         return None
     return Signing(key, NonceMark(config.root, key.address, program="sidecar", clock=clock))
+
+
+def rehearsed(metrics: Metrics, store: Presignatures) -> None:
+    """Count a rehearsal, and use the pause to begin one more signature."""
+    metrics.rehearsals.inc()
+    store.prepare()
+    metrics.presignatures.set(len(store))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +127,9 @@ class Trading:
         self._busy_poll: BusyPoll | None = None
         self._is_flat = asyncio.Event()
         if signing is not None:
+            is_mainnet, store = venues.venue.name == "mainnet", signing.key.presignatures(config.presignature_count)
             self._executor = Executor(
-                signer=signing.key.signer(is_mainnet=venues.venue.name == "mainnet"),
+                signer=signing.key.signer(is_mainnet=is_mainnet, store=store),
                 mark=signing.mark,
                 exchange=ExchangeClient(
                     venues.venue.base_url, session=venues.http, clock=clock, weights=venues.info.weights
@@ -145,7 +155,7 @@ class Trading:
                 mono_ns=clock.mono_ns(),
                 exit_only_coins=tuple(coin for coin, market in state.markets.items() if market.is_exit_only),
             )
-            self._stay_warm(config, metrics, is_mainnet=venues.venue.name == "mainnet")
+            self._stay_warm(config, metrics, store, is_mainnet=is_mainnet)
             runtime.on_turn = self._turn_ended
 
     def jobs(self) -> list[Coroutine[Any, Any, None]]:
@@ -198,16 +208,16 @@ class Trading:
         if self._mark is not None:
             self._mark.close()
 
-    def _stay_warm(self, config: Config, metrics: Metrics, *, is_mainnet: bool) -> None:
+    def _stay_warm(self, config: Config, metrics: Metrics, store: Presignatures, *, is_mainnet: bool) -> None:
         """Keep the way from a tick to an order warm between turns, as far as the configuration wants it."""
         state, clock = self._runtime.state, self._clock
         if config.rehearsal_interval_ms:
             self._rehearsals = Rehearsals(
                 state,
-                Rehearsal(is_mainnet=is_mainnet).run,
+                Rehearsal(is_mainnet=is_mainnet, is_presigned=config.presignature_count > 0).run,
                 interval_ms=config.rehearsal_interval_ms,
                 clock=clock,
-                on_done=metrics.rehearsals.inc,
+                on_done=partial(rehearsed, metrics, store),
             )
         if config.busy_poll_ms:
             self._busy_poll = BusyPoll(

@@ -21,6 +21,7 @@ from streaming.core.units import NS_PER_MS
 from streaming.hyperliquid.signing import Signer, SigningError
 from streaming.shell.keys.files import create_private, read_private
 from streaming.shell.keys.password import read_password
+from streaming.shell.keys.presignatures import Presignatures
 from streaming.shell.keys.seen import SeenAgents
 
 _WHAT: Final = "the agent key"
@@ -63,9 +64,13 @@ class AgentKey:
     def __repr__(self) -> str:
         return f"AgentKey({self.address})"
 
-    def signer(self, *, is_mainnet: bool) -> Signer:
-        """Return what signs with this key on one network."""
-        return Signer(self._key, is_mainnet=is_mainnet)
+    def signer(self, *, is_mainnet: bool, store: Presignatures | None = None) -> Signer:
+        """Return what signs with this key on one network; `store` comes from `presignatures`."""
+        return Signer(self._key, is_mainnet=is_mainnet, store=store)
+
+    def presignatures(self, count_max: int) -> Presignatures:
+        """Return an empty store for at most so many presignatures of this key."""
+        return Presignatures(self._key, count_max)
 
 
 def load_agent_key(path: Path, password_file: Path | None) -> AgentKey:
