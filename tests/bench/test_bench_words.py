@@ -22,7 +22,7 @@ from trading_process import until
 from streaming.sim.bench.child import ChildFailed, own_client, started
 from streaming.sim.bench.field import Plan, bench_tick_to_order
 from streaming.sim.bench.process import children_of
-from streaming.sim.bench.tick_to_order import FLOOR, OURS, SIGNED_FLOOR, result_of
+from streaming.sim.bench.tick_to_order import FLOOR, OURS, SIGNED_FLOOR, measure, result_of
 
 PEERS = Path(__file__).resolve().parents[2] / ".cache" / "peers"
 
@@ -89,22 +89,57 @@ def test_every_tick_of_the_stub_and_of_the_sdk_is_paired_and_the_sdks_orders_are
     assert set(result["n"].values()) == {4}
     assert [result[name] for name in ("wrong", "lost", "late", "unsigned")] == [0, 0, 0, 0]
     over_ours = ("sdk_coincurve_over_ours", "sdk_default_over_ours")
-    over_signed = ("sdk_coincurve_over_floor_signed", "sdk_default_over_floor_signed")
+    over_signed = ("sdk_coincurve_over_floor_signed", "sdk_default_over_floor_signed", "sdk_default_over_floor")
     ratios = ("p50_over_floor", "p99_over_floor", *over_ours, *over_signed, "aa_ratio")
     assert all(result[name] > 0 for name in ratios)
 
 
 def test_a_bot_that_is_faster_than_the_floor_speaks_against_the_harness() -> None:
-    def lane(name: str, latency_us: float) -> Any:  # noqa: ANN401 - as much of a lane as is read
-        counts = {"wrong": 0, "lost": 0, "late": 0}
-        pairing = SimpleNamespace(latencies_us=[latency_us] * 3, counts=lambda: counts)
-        return SimpleNamespace(name=name, pairing=pairing, unsigned_count=lambda: 0)
-
-    assert result_of([lane(FLOOR, 50.0), lane(OURS[0], 60.0)])["problems"] == []
-    [problem] = result_of([lane(FLOOR, 50.0), lane(OURS[0], 40.0)])["problems"]
+    assert result_of([a_lane(FLOOR, [50.0]), a_lane(OURS[0], [60.0])])["problems"] == []
+    [problem] = result_of([a_lane(FLOOR, [50.0]), a_lane(OURS[0], [40.0])])["problems"]
     assert "above the floor's" in problem
-    told = result_of([lane(SIGNED_FLOOR, 60.0), lane(OURS[0], 150.0), lane("sdk_coincurve", 600.0)])
+    told = result_of([a_lane(SIGNED_FLOOR, [60.0]), a_lane(OURS[0], [150.0]), a_lane("sdk_coincurve", [600.0])])
     assert (told["sdk_coincurve_over_ours"], told["sdk_coincurve_over_floor_signed"]) == (4.0, 10.0)
+
+
+def a_lane(name: str, latencies_us: list[float], lost_count: int = 0) -> Any:  # noqa: ANN401 - as much as is read
+    pairing = SimpleNamespace(
+        latencies_us=latencies_us,
+        counts=lambda: {"wrong": 0, "lost": lost_count, "late": 0},
+        forget_samples=lambda: None,
+    )
+    return SimpleNamespace(name=name, pairing=pairing, unsigned_count=lambda: 0)
+
+
+def test_more_than_one_tick_in_a_hundred_without_an_order_is_a_problem() -> None:
+    assert result_of([a_lane(OURS[0], [60.0] * 200, lost_count=2)])["problems"] == []
+    [problem] = result_of([a_lane(OURS[0], [60.0] * 200, lost_count=3)])["problems"]
+    assert problem.startswith("ours_a: expected an order for every tick, found 3 without")
+
+
+def test_turn_begins_when_all_would_trade_and_one_alone_is_awake_in_it() -> None:
+    asleep, told = set[str](), list[tuple[str, str, frozenset[str]]]()
+
+    def joined(name: str) -> Any:  # noqa: ANN401 - as much of a lane as is called
+        async def ready() -> None:
+            told.append(("ready", name, frozenset(asleep)))
+
+        async def turn(tick_count: int, *, is_venue_alone: bool) -> None:
+            assert (tick_count, is_venue_alone) == (1, True)
+            told.append(("turn", name, frozenset(asleep)))
+
+        lane = a_lane(name, [60.0])
+        calls = {"ready": ready, "turn": turn, "rest": lambda: asleep.add(name), "wake": lambda: asleep.discard(name)}
+        return SimpleNamespace(**vars(lane), **calls)
+
+    lanes = [joined(name) for name in "abc"]
+    ticks = {"count": 1, "warm_up_count": 1, "rate_per_s": 1e6, "is_venue_alone": True}
+    asyncio.run(measure(lanes, **ticks, tell=lambda _: None))
+    turns = [(name, others) for what, name, others in told if what == "turn"]
+    assert sorted(turns) == sorted((name, frozenset("abc") - {name}) for name in "abc" for _ in range(2))
+    assert [what for what, _, _ in told] == 2 * (3 * ["ready"] + 3 * ["turn"])
+    assert all(others == frozenset() for what, _, others in told if what == "ready")
+    assert asleep == set()
 
 
 @pytest.mark.usefixtures("_nothing_left")

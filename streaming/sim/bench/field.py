@@ -34,7 +34,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Quiet time before each tick."""
     peers: Path | None
     """Folder of the peers' environments; None measures without them."""
-    answer_s: float = 1.0
+    answer_s: float = 0.25
     """How long an order is waited for."""
     warm_up_count: int = 20
     """Ticks a lane before those that count."""
@@ -57,7 +57,12 @@ async def bench_tick_to_order(plan: Plan, tell: Callable[[str], None]) -> dict[s
         tell(f"tick-to-order: {', '.join(lane.name for lane in lanes)} are connected")
         with cores.measuring():
             await measure(
-                lanes, count=plan.count, warm_up_count=plan.warm_up_count, rate_per_s=plan.rate_per_s, tell=tell
+                lanes,
+                count=plan.count,
+                warm_up_count=plan.warm_up_count,
+                rate_per_s=plan.rate_per_s,
+                is_venue_alone=cores.is_venue_alone,
+                tell=tell,
             )
     setting = {"market_count": plan.market_count, "pause_ms": plan.pause_s * 1e3}
     return result_of(lanes) | setting | {"is_venue_alone": cores.is_venue_alone}
@@ -112,5 +117,5 @@ async def _sidecar(stack: AsyncExitStack, folder: Path, name: str, markets: Sequ
     await approve(sidecar, markets, who)
     await sidecar.ready_to_trade()
     await lane.settle()
-    lane.served_by(sidecar.child)
+    lane.served_by(sidecar.child, sidecar.open_for_entries)
     return lane

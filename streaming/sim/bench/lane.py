@@ -3,11 +3,12 @@
 Rule 1: a lane has its own port, so that who answers is known, and is asked only while every other client stands still:
 what a client does while it waits costs the others nothing.
 Rule 2: a tick leaves after a pause in which the client has nothing to do: what is measured includes waking up.
-Rule 3: a lane that trades keeps its requests; whether they were signed by its key is judged after the run.
+Rule 3: the venue looks for the answer without sleeping: waking up would be counted as the client's time.
+Rule 4: a lane that trades keeps its requests; whether they were signed by its key is judged after the run.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import perf_counter_ns
 from typing import Any
 
@@ -21,7 +22,7 @@ from streaming.sim.bench.venue import BenchVenue
 
 _SETTLING_QUOTES = 30
 _WAKING_S = 0.02
-"""Longer than anything a client does of its own accord after a frame."""
+"""Longer than anything a client does of its own accord after a frame, or does not do while its caches are cold."""
 
 
 class Lane:
@@ -61,13 +62,16 @@ class Lane:
         self._is_kept_fresh = is_kept_fresh
         self._key_of: Callable[[Tick], Key] = echo_key if is_echo else order_key
         self._child: Child | None = None
+        self._ready: Callable[[], Awaitable[None]] = _at_once
         self._waiting: asyncio.Future[None] | None = None
         self._requests: list[Mapping[str, Any]] = []
         self._number = 0
+        self._is_polling = False
 
-    def served_by(self, child: Child) -> None:
-        """Take note of the process of its client."""
+    def served_by(self, child: Child, ready: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Take note of the process of its client; `ready` returns when that would trade."""
         self._child = child
+        self._ready = ready or _at_once
 
     def rest(self) -> None:
         """Let its client stand still until it wakes."""
@@ -79,18 +83,23 @@ class Lane:
         if self._child is not None:
             self._child.wake()
 
-    async def begin_turn(self) -> None:
-        """Wake the client, for long enough that it is where it would be had it never rested."""
-        self.wake()
+    async def ready(self) -> None:
+        """Wait until its client, which is awake, would trade; raises `ChildFailed` if it does not."""
+        await self._ready()
+
+    async def turn(self, tick_count: int, *, is_venue_alone: bool) -> None:
+        """Send so many ticks to the client, which is awake for long enough before and after them.
+
+        A venue that has no core of its own sleeps while it waits: the client needs the core.
+        """
+        self._is_polling = is_venue_alone
         await asyncio.sleep(_WAKING_S)
         if self._is_kept_fresh:
             self.venue.publish(self.venue.quiet(self.venue.markets))
             await asyncio.sleep(self._pause_s)
-
-    async def end_turn(self) -> None:
-        """Let the client finish what it does after a tick, then rest."""
+        for _ in range(tick_count):
+            await self.tick()
         await asyncio.sleep(_WAKING_S)
-        self.rest()
 
     async def settle(self) -> None:
         """Show quotes until a client that compares a spread with its own history has one."""
@@ -130,12 +139,22 @@ class Lane:
     def _send(self, key: Key, frame: bytes) -> None:
         self.pairing.sent(key, perf_counter_ns())
         self.venue.publish(frame)
+        if self._is_polling:
+            self._look(asyncio.get_running_loop())
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            loop.call_soon(self._look, loop)  # a callback that is ready is all that keeps a loop from sleeping
 
     def _answered(self, answer: Mapping[str, Any], stamp_ns: int) -> None:
         if self.pairing.answered(answer, stamp_ns) and self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(None)
         if not self._is_echo:
             self._requests.append(answer)
+
+
+async def _at_once() -> None:
+    """Be ready: what a client is that knows no reason against trading."""
 
 
 def is_signed_by(request: Mapping[str, Any], address: str) -> bool:

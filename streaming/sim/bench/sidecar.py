@@ -62,6 +62,14 @@ class Sidecar:
         """
         await self._until(self._is_proved, "the account to be proved")
 
+    async def open_for_entries(self) -> None:
+        """Wait until nothing closes its entries: one that stood still for long distrusts what it missed for a while.
+
+        Raises:
+            ChildFailed: It ended, or it took too long.
+        """
+        await self._until(self._is_open, "entries to be open")
+
     async def put_rotation(self, raw: bytes) -> tuple[str, ...]:
         """Push the first rotation of its warehouse; returns why it was refused, empty when it is in force."""
         headers = {"Authorization": f"Bearer {read_token(self.root)}", "Content-Type": "application/json"}
@@ -80,6 +88,9 @@ class Sidecar:
 
     async def _has_markets(self, count: int) -> bool:
         return (await self.status()).ready_count >= count
+
+    async def _is_open(self) -> bool:
+        return not (await self.status()).entries_closed_by
 
     async def _is_proved(self) -> bool:
         return (await self.metrics()).get("hip3_trading_ready") == 1
