@@ -54,9 +54,17 @@ def _nothing_left() -> Iterator[None]:
 
 def test_sign_compares_with_the_curve_and_with_both_installs_of_the_sdk() -> None:
     result = bench("sign", "--count", "1", "--peers", str(PEERS))
-    ratios = ("sign_over_ecdsa", "sdk_coincurve_over_ours", "sdk_default_over_ours", "aa_ratio")
+    ratios = ("sign_over_ecdsa", "presigned_over_ecdsa", "sdk_coincurve_over_ours", "sdk_default_over_ours", "aa_ratio")
     assert all(result[name] > 0 for name in ratios)
-    assert set(result["us"]) == {"ours_a", "ours_b", "ecdsa", "sdk_coincurve", "sdk_default"}
+    assert set(result["us"]) == {
+        "ours_a",
+        "ours_b",
+        "ours_presigned",
+        "presignature",
+        "ecdsa",
+        "sdk_coincurve",
+        "sdk_default",
+    }
 
 
 def test_decode_compares_both_frames_with_untyped_decoders() -> None:

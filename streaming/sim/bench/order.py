@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from streaming.core.market import Side
 from streaming.hyperliquid.actions import order_action, order_item, post_frame, signed_body
-from streaming.hyperliquid.signing import Signer, address_of_key
+from streaming.hyperliquid.signing import PresignedStore, Signer, address_of_key
 from streaming.sim.bench.market import ASSET_BASE
 
 PX, SZ, CLOID = Decimal("80.123"), Decimal("0.62"), "0x" + "1f" * 16
@@ -38,9 +38,9 @@ def trader(name: str) -> Trader:
 class OrderMaker:
     """Makes the frame of one IOC order after the other, each with its own nonce, as the sidecar does."""
 
-    def __init__(self, key: bytes) -> None:
-        """Sign with `key`."""
-        self._signer = Signer(key, is_mainnet=False)
+    def __init__(self, key: bytes, store: PresignedStore | None = None) -> None:
+        """Sign with `key`, and with what is ready in `store`."""
+        self._signer = Signer(key, is_mainnet=False, store=store)
         self._nonces = count(NONCE_BEGIN)
 
     def frame(self) -> bytes:
