@@ -5,8 +5,8 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -21,7 +21,7 @@ from ports import free_ports
 from sim_requests import Wallet, order_action, order_item
 from venue_bench import GENERATOR
 
-from streaming.core.errors import NotSent, StoreError
+from streaming.core.errors import NotSent, OutcomeUnknown, StoreError
 from streaming.core.trading.cloids import is_watchdog_cloid
 from streaming.core.trading.model import VenuePosition
 from streaming.core.units import NS_PER_MS, NS_PER_S
@@ -491,16 +491,27 @@ def test_watchdog_dex_that_does_not_answer_holds_back_no_other(tmp_path: Path) -
     with_sim(test)
 
 
-class RefusesBatch:
-    """The way to the venue, which answers any batch with a close of NVDA with one error."""
+@contextmanager
+def a_hand(folder: Path, sim: Sim) -> Iterator[Flattener]:
+    clock = HandClock()
+    with NonceMark(folder, sim.watchdog.address, program="watchdog", clock=clock) as mark:
+        yield flattener(sim, mark, clock)
 
-    def __init__(self, real: ExchangeClient) -> None:
+
+class NoWay:
+    """The way to the venue, which treats what names any of `words` its own way."""
+
+    def __init__(self, real: ExchangeClient, *words: str, answer: bytes = b"") -> None:
         self.real = real
+        self.words = [word.encode() for word in words]
+        self.answer = answer
 
     async def post(self, body: bytes, *, item_count: int) -> Any:  # noqa: ANN401 - as the real one
-        if b'"type":"order"' in body and f'"a":{NVDA_ASSET}'.encode() in body:
-            return SimpleNamespace(status=200, body=b'{"status":"err","response":"Trading is halted."}')
-        return await self.real.post(body, item_count=item_count)
+        if not any(word in body for word in self.words):
+            return await self.real.post(body, item_count=item_count)
+        if not self.answer:
+            raise OutcomeUnknown("no answer within 5 s")
+        return SimpleNamespace(status=200, body=self.answer)
 
 
 def test_watchdog_market_that_can_not_be_closed_holds_back_no_other(tmp_path: Path) -> None:
@@ -508,13 +519,38 @@ def test_watchdog_market_that_can_not_be_closed_holds_back_no_other(tmp_path: Pa
 
     async def test(sim: Sim) -> None:
         await sim.open_positions()
-        clock = HandClock()
-        with NonceMark(tmp_path, sim.watchdog.address, program="watchdog", clock=clock) as mark:
-            hand = flattener(sim, mark, clock)
-            hand._exchange = RefusesBatch(hand._exchange)  # type: ignore[assignment]  # as much of it as is used
+        halted = b'{"status":"err","response":"Trading is halted."}'
+        with a_hand(tmp_path, sim) as hand:
+            hand._exchange = NoWay(hand._exchange, f'"a":{NVDA_ASSET},"b"', answer=halted)  # type: ignore[assignment]
             said = await hand.reduce(await hand.read(), 0)
         assert sim.held() == {NVDA: Decimal("0.5")}
         assert any("Trading is halted" in text for text in said)
+
+    with_sim(test)
+
+
+@pytest.mark.parametrize("silent", ["cancel", f'"a":{NVDA_ASSET},"b"'])
+def test_watchdog_action_without_an_answer_holds_back_no_other(tmp_path: Path, silent: str) -> None:
+    """The next round would come a second later; what could be closed now is closed now."""
+
+    async def test(sim: Sim) -> None:
+        await sim.open_positions()
+        with a_hand(tmp_path, sim) as hand:
+            hand._exchange = NoWay(hand._exchange, silent)  # type: ignore[assignment]  # as much of it as is used
+            said = await hand.reduce(await hand.read(), 0)
+        assert TSLA not in sim.held()
+        assert "no answer: no answer within 5 s" in said
+
+    with_sim(test)
+
+
+def test_watchdog_round_in_which_nobody_answers_has_failed(tmp_path: Path) -> None:
+    async def test(sim: Sim) -> None:
+        await sim.open_positions()
+        with a_hand(tmp_path, sim) as hand:
+            hand._exchange = NoWay(hand._exchange, "action")  # type: ignore[assignment]  # as much of it as is used
+            with pytest.raises(OutcomeUnknown):
+                await hand.reduce(await hand.read(), 0)
 
     with_sim(test)
 
@@ -524,9 +560,7 @@ def test_watchdog_position_below_one_lot_is_asked_for_as_it_is_and_ends_nothing(
 
     async def test(sim: Sim) -> None:
         await sim.open_positions()
-        clock = HandClock()
-        with NonceMark(tmp_path, sim.watchdog.address, program="watchdog", clock=clock) as mark:
-            hand = flattener(sim, mark, clock)
+        with a_hand(tmp_path, sim) as hand:
             seen = await hand.read()
             tiny = msgspec.structs.replace(seen.positions[0], sz=Decimal("0.00005"))
             said = await hand.reduce(msgspec.structs.replace(seen, positions=(tiny, *seen.positions[1:])), 0)
@@ -540,9 +574,7 @@ def test_watchdog_can_not_open_or_turn_a_position(tmp_path: Path) -> None:
     # I-10, I-18: it acts on an old read of the account
     async def test(sim: Sim) -> None:
         await sim.open_positions()
-        clock = HandClock()
-        with NonceMark(tmp_path, sim.watchdog.address, program="watchdog", clock=clock) as mark:
-            hand = flattener(sim, mark, clock)
+        with a_hand(tmp_path, sim) as hand:
             seen = await hand.read()
             await hand.reduce(seen, 3)
             assert sim.held() == {}

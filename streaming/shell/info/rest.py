@@ -83,9 +83,12 @@ class InfoClient:
         """Return the universe of `dex`; the empty name is the validator dex."""
         return await self._ask("meta", {"dex": dex} if dex else {}, info.parse_meta, is_essential=is_essential)
 
-    async def meta_and_asset_ctxs(self, dex: str) -> tuple[DexMeta, tuple[info.AssetCtx, ...]]:
+    async def meta_and_asset_ctxs(
+        self, dex: str, *, is_essential: bool = False
+    ) -> tuple[DexMeta, tuple[info.AssetCtx, ...]]:
         """Return the universe of `dex` with the context of every market."""
-        return await self._ask("metaAndAssetCtxs", {"dex": dex} if dex else {}, info.parse_meta_and_asset_ctxs)
+        arguments, parse = {"dex": dex} if dex else {}, info.parse_meta_and_asset_ctxs
+        return await self._ask("metaAndAssetCtxs", arguments, parse, is_essential=is_essential)
 
     async def perp_dex_limits(self, dex: str) -> info.DexLimits | None:
         """Return the open-interest caps of `dex`."""

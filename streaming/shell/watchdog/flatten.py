@@ -9,7 +9,8 @@ Rule 2: the limit is the mark price and a slippage that doubles with every attem
 touch first, the limit is the worst that is accepted. The book is no reference: it may be empty or somebody's trap.
 Rule 3: nothing is sent twice; every round signs anew what the venue says is left.
 Rule 4: a market or a dex that can not be closed holds back no other one: every close is an action of its own, since one
-error answers a whole batch (F-23), and a dex that does not answer is left out of the round.
+error answers a whole batch (F-23); a dex that does not answer is left out of the round, and an action without an answer
+ends it only if no other one was answered.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -176,30 +177,46 @@ class Flattener:
             attempt: Counts from 0; widens the slippage.
 
         Raises:
-            VenueError: The venue could not be reached or did not answer; the next round finds out what it did.
+            VenueError: Nothing was answered; the next round finds out what the venue did.
             StoreError: The nonce mark could not be kept.
         """
         of_dex, failures = await _of_each(sorted({_dex_of(coin) for coin in exposure.coins}), self._markets)
         markets = {coin: market for found in of_dex.values() for coin, market in found.items()}
         said: list[str] = []
+        unanswered: list[VenueError] = []
+
+        async def ask(action: Action, item_count: int, nonce: int) -> tuple[str, ...]:
+            try:
+                return await self._send(action, item_count, nonce)
+            except VenueError as error:
+                unanswered.append(error)
+                return ()
+
         resting = [order for order in exposure.orders if order.coin in markets][:ITEM_COUNT_MAX]
         if resting:
             cancels = tuple(CancelItem(markets[order.coin].asset_id, order.oid) for order in resting)
-            statuses = await self._send(cancel_action(cancels), len(cancels), self._nonce())
+            statuses = await ask(cancel_action(cancels), len(cancels), self._nonce())
             said += [f"cancel {text}" for text in statuses]
         slippage_bps = min(self._slippage_bps_max, SLIPPAGE_BPS_START * 2 ** min(attempt, 10))
         for position in exposure.positions:
             if position.coin in markets:
                 nonce = self._nonce()
                 item = _closing(position, markets[position.coin], slippage_bps, watchdog_cloid(nonce, 0))
-                said += await self._send(order_action((item,)), 1, nonce)
+                said += await ask(order_action((item,)), 1, nonce)
+        if unanswered and not said:
+            raise unanswered[0]
         unlisted = sorted(coin for coin in exposure.coins - markets.keys() if _dex_of(coin) in of_dex)
-        return (*said, *(f"{coin[:40]!a} is not listed: close it by hand" for coin in unlisted), *failures)
+        return (
+            *said,
+            *(f"no answer: {error}" for error in unanswered),
+            *(f"{coin[:40]!a} is not listed: close it by hand" for coin in unlisted),
+            *failures,
+        )
 
     async def _markets(self, dex: str) -> dict[str, _Market]:
         found: dict[str, _Market] = {}
         offset = await self._asset_offset(dex)
-        meta, ctxs = await self._info.meta_and_asset_ctxs(dex)
+        meta, ctxs = await self._info.meta_and_asset_ctxs(dex, is_essential=True)
         for index, (market, ctx) in enumerate(zip(meta.universe, ctxs, strict=True)):
             if market.sz_decimals is not None and ctx.mark_px > ZERO:
                 found[market.name] = _Market(offset + index, market.sz_decimals, ctx.mark_px)
