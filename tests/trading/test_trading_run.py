@@ -24,7 +24,9 @@ def test_trading_run_trades_and_every_book_agrees_with_the_venue(make_desk: Call
     desk = make_desk(*LIVELY, limits__exits={"time_stop_ms": 3_000, "quick_profit_bps": 10})
     with desk.trading() as trader:
         until(lambda: len(desk.outputs(TradeClosed)) >= 5, 40)
-        until(lambda: trader.metric("hip3_presignatures") == 8)  # it signs ahead; the venue took what it signed
+        # It signs ahead, and the venue took what it signed so.
+        until(lambda: trader.metric('hip3_presignatures{state="ready"}') == 8)
+        assert trader.metric('hip3_presignatures{state="used"}') >= 5
         trader.post("/v1/arm", {"is_armed": False, "operator": "test"})
         trader.until_flat()
         until(lambda: any(check.is_judged for check in desk.outputs(AccountChecked)[-1:]))

@@ -78,7 +78,8 @@ def rehearsed(metrics: Metrics, store: Presignatures) -> None:
     """Count a rehearsal, and use the pause to begin one more signature."""
     metrics.rehearsals.inc()
     store.prepare()
-    metrics.presignatures.set(len(store))
+    metrics.presignatures.labels("ready").set(len(store))
+    metrics.presignatures.labels("used").set(store.used_count)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from streaming.hyperliquid.presigning import ENTROPY_LENGTH, Presignature, secre
 class Presignatures:
     """What is ready of one key."""
 
-    __slots__ = ("_count_max", "_entropy", "_key", "_pid", "_ready")
+    __slots__ = ("_count_max", "_entropy", "_key", "_pid", "_ready", "used_count")
 
     def __init__(self, key: bytes, count_max: int, *, entropy: Callable[[int], bytes] = os.urandom) -> None:
         """Begin with none; keep at most `count_max`. `entropy` returns so many random bytes."""
@@ -23,6 +23,8 @@ class Presignatures:
         self._entropy = entropy
         self._pid = os.getpid()
         self._ready: list[Presignature] = []
+        self.used_count = 0
+        """How many were handed out."""
 
     def __len__(self) -> int:
         """Return how many are ready."""
@@ -37,4 +39,5 @@ class Presignatures:
         """Hand one out, for good; None if none is ready, and always in a forked child."""
         if not self._ready or os.getpid() != self._pid:
             return None
+        self.used_count += 1
         return self._ready.pop()

@@ -194,7 +194,7 @@ class Metrics:
         self.actions = self._counter("actions", "Signed actions that ended", "kind", "outcome")
         self.actions_in_flight = self._gauge("actions_in_flight", "Actions without an outcome yet")
         self.rehearsals = self._counter("rehearsals", "Dry runs of the order path while nothing came")
-        self.presignatures = self._gauge("presignatures", "Signatures begun ahead that wait for their action")
+        self.presignatures = self._gauge("presignatures", "Signatures begun ahead: ready now, used so far", "state")
         self.busy_poll_crowded = self._counter("busy_poll_crowded", "Times the core was taken from a polling loop")
         self.signal_to_sent_ms = self._histogram(
             "signal_to_sent_ms", "Receipt of the input to the action's hand-over to a socket", "kind", buckets=_SEND_MS
